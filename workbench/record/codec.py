@@ -1,0 +1,174 @@
+"""Value and entry ⇄ bytes, the hash chain, and the columns that frames filter on.
+
+Values keep their meaning. What JSON cannot say carries a tag, an object with one key that starts with `$`:
+
+    tuple        {"$tuple": [..]}            Decimal      {"$decimal": "1.50"}
+    set          {"$set": [..]}              date         {"$date": "2026-01-31"}
+    frozenset    {"$frozenset": [..]}        datetime     {"$datetime": "2026-01-31T10:00:00+00:00"}
+    bytes        {"$bytes": base64}          time         {"$time": "10:00:00"}
+    other keys   {"$dict": [[k, v], ..]}     timedelta    {"$timedelta": [days, seconds, microseconds]}
+    NaN, inf     {"$float": "nan"}           int > 64 bit {"$int": "0x.."}
+    lone surrogates in a string              {"$str": base64 of UTF-16-LE}
+
+Lists, dicts with plain string keys, strings, numbers, booleans and None stand for themselves and dicts keep their order. A set has no
+order, so its members are written in the order of their encoding: the bytes do not depend on a process's hash seed.
+
+Only exact types are accepted. Subclasses and foreign objects (numpy, dataclasses, pydantic models, DataFrames) are mapped to these
+types where they enter, in `workbench.tools`; here they are refused by name, never guessed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from workbench.errors import UnencodableValue
+
+MAX_DEPTH = 200
+"""Nesting beyond this is refused: no reader of the record should need a deep stack."""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def encode_value(value: Any) -> Any:
+    """Return the JSON-ready form of `value`, which `decode_value` turns back into an equal value of the same types.
+
+    Raises:
+        UnencodableValue: for a type outside the list above, or for nesting (or a cycle) deeper than `MAX_DEPTH`.
+    """
+    return _encode(value, "value", 0)
+
+
+def _encode(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() or _is_utf8(value) else {"$str": _b64(value.encode("utf-16-le", "surrogatepass"))}
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if value in _INT64 else {"$int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": str(value)}
+    if depth >= MAX_DEPTH:
+        raise UnencodableValue(f"{where} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
+    if kind is list:
+        return [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if kind is dict:
+        if all(type(key) is str and not key.startswith("$") and (key.isascii() or _is_utf8(key)) for key in value):
+            return {key: _encode(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
+        return {
+            "$dict": [[_encode(k, f"{where} key", depth + 1), _encode(v, f"{where}[{k!r}]", depth + 1)] for k, v in value.items()]
+        }
+    if kind is tuple:
+        return {"$tuple": [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]}
+    if kind is set or kind is frozenset:
+        members = [_encode(item, f"{where} member", depth + 1) for item in value]
+        return {f"${kind.__name__}": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
+    if kind is bytes:
+        return {"$bytes": _b64(value)}
+    if kind is Decimal:
+        return {"$decimal": str(value)}
+    if kind is datetime or kind is date or kind is time:
+        return {f"${kind.__name__}": value.isoformat()}
+    if kind is timedelta:
+        return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+    raise UnencodableValue(
+        f"{where} is a {kind.__module__}.{kind.__qualname__}, which the record cannot hold; use None, bool, int, float, str, bytes, "
+        "list, tuple, dict, set, Decimal, date, time, datetime or timedelta"
+    )
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "$tuple": lambda body: tuple(decode_value(item) for item in body),
+    "$set": lambda body: {decode_value(item) for item in body},
+    "$frozenset": lambda body: frozenset(decode_value(item) for item in body),
+    "$dict": lambda body: {decode_value(key): decode_value(item) for key, item in body},
+    "$bytes": base64.b64decode,
+    "$decimal": Decimal,
+    "$date": date.fromisoformat,
+    "$datetime": datetime.fromisoformat,
+    "$time": time.fromisoformat,
+    "$timedelta": lambda body: timedelta(*body),
+    "$float": float,
+    "$int": lambda body: int(body, 16),
+    "$str": lambda body: base64.b64decode(body).decode("utf-16-le", "surrogatepass"),
+}
+
+
+def decode_value(data: Any) -> Any:
+    """The inverse of `encode_value`.
+
+    Raises:
+        UnencodableValue: for an object with an unknown `$` tag, which a newer version or a forger has written.
+    """
+    if type(data) is list:
+        return [decode_value(item) for item in data]
+    if type(data) is dict:
+        if len(data) == 1:
+            (tag, body), *_ = data.items()
+            if tag.startswith("$"):
+                if tag not in _DECODERS:
+                    raise UnencodableValue(f"unknown type tag {tag!r} in the record; known tags are {', '.join(_DECODERS)}")
+                return _DECODERS[tag](body)
+        return {key: decode_value(item) for key, item in data.items()}
+    return data
+
+
+def roundtrip(value: Any) -> Any:
+    """`decode_value(encode_value(value))`: the copy of a value that sandbox, model and caller receive, live and in replay alike."""
+    return decode_value(encode_value(value))
+
+
+def to_json(data: Any) -> bytes:
+    """Compact UTF-8 JSON of JSON-ready data, in the order given."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def sha256(data: bytes) -> str:
+    """The lower-case hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a value's encoded form: equal values of equal types have equal digests."""
+    return sha256(to_json(encode_value(value)))
+
+
+def chain(prev_hash: str, entry: bytes) -> str:
+    """The hash of an entry: SHA-256 over the previous entry's hash and this entry's stored bytes."""
+    return hashlib.sha256(prev_hash.encode() + entry).hexdigest()
+
+
+GENESIS = "0" * 64
+"""`prev_hash` of the first entry of a lifetime."""
+
+
+def first_break(entries: Iterable[tuple[int, str, str, bytes]], head: str = GENESIS, after: int = 0) -> int | None:
+    """Return the sequence number at which a chain of `(seq, prev_hash, hash, bytes)` first fails to hold, or None.
+
+    The check never re-serialises: it reads the stored bytes, so no change of format can make an old record fail.
+    """
+    expected = after + 1
+    for seq, prev_hash, entry_hash, data in entries:
+        if seq != expected or prev_hash != head or entry_hash != chain(prev_hash, data):
+            return expected
+        head, expected = entry_hash, expected + 1
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

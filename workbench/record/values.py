@@ -1,0 +1,110 @@
+"""The nouns that entries carry: messages, usage, tool calls, blob references, errors, and how ids are made.
+
+These are pure values. They read no clock, make no random id and know nothing of stores, models or tools; those import them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+Status = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "WAITING", "REJECTED", "CANCELLED", "SKIPPED", "UNKNOWN"]
+"""How an execution stands. The first four are the seed's; `UNKNOWN` means an effect may have happened and nobody knows."""
+
+LifetimeStatus = Literal["pending", "running", "waiting", "paused", "completed", "failed", "aborted"]
+
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "aborted"})
+"""Lifetime statuses that are final; to continue from one is to fork."""
+
+
+class Message(Value):
+    """One message of a conversation, as the model sees it."""
+
+    role: Role
+    content: str
+
+
+class Usage(Value):
+    """Tokens of one model call, by kind. Each counts tokens of its own: `tokens_in` includes the cached ones, as providers report it."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class ErrorInfo(Value):
+    """Why something failed, in a form that can be stored and shown: no traceback, no secrets."""
+
+    code: str
+    """A short stable name (`workbench.errors` lists them)."""
+    message: str
+    type: str | None = None
+    """The exception's class name, when an exception was the cause."""
+    line: int | None = None
+    """The 1-based line of sandbox code, when there is one."""
+    retryable: bool = False
+
+
+class BlobRef(Value):
+    """Where the bytes of a large value lie; content-addressed, so the hash is the identity."""
+
+    uri: str
+    size_bytes: int
+    sha256: str
+    media_type: str = "application/json"
+
+
+class Payload(Value):
+    """A value in the record: encoded inline, or a reference to a blob that holds the encoding."""
+
+    inline: Any = None
+    """The encoded value (`codec.encode_value`); meaningful only when `blob` is None."""
+    blob: BlobRef | None = None
+
+
+class ToolCall(Value):
+    """One call of a tool: what was asked and, once it has ended, what came of it."""
+
+    tool: str
+    ordinal: int
+    """The call's place, from 0, among the calls of its execution."""
+    args: Payload
+    """A dict of argument name → value, after binding and before validation."""
+    idempotency_key: str
+    idempotent: bool = False
+    result: Payload | None = None
+    error: ErrorInfo | None = None
+
+
+def make_id(scope: str, *cause: object) -> str:
+    """A uuid5 of what caused the thing: the same cause in the same scope gives the same id, so delivering twice changes nothing.
+
+    `scope` is the id of a lifetime (or of a sandbox stream), itself a UUID; forks have scopes of their own, so ids never collide.
+    """
+    return str(uuid.uuid5(uuid.UUID(scope), "|".join(str(part) for part in cause)))
+
+
+def nano_dollars(cost_usd: str) -> int:
+    """An exact decimal dollar string as whole nano-dollars, rounded half to even; the unit that columns are summed in."""
+    return int((Decimal(cost_usd) * 1_000_000_000).to_integral_value())
