@@ -1,0 +1,202 @@
+"""What the runtime needs from the outside: four protocols and what each of them promises.
+
+An adapter is one module named after its technology. `workbench.adapters.memory` is the reference reading of every promise, and
+tests/conformance holds each adapter to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from workbench.record.entries import StoredEntry
+from workbench.record.values import BlobRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Which entries to read; None means any. All conditions must hold."""
+
+    lifetime_ids: Sequence[str] | None = None
+    session_id: str | None = None
+    kinds: Sequence[str] | None = None
+    phases: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    statuses: Sequence[str] | None = None
+    since: str | None = None
+    """`created_at` at or after this ISO 8601 UTC stamp."""
+    until: str | None = None
+    """`created_at` before this ISO 8601 UTC stamp."""
+    after_seq: int = 0
+    """With one lifetime: only entries with a greater sequence number."""
+    after_position: int = 0
+    limit: int | None = None
+    newest_first: bool = False
+
+
+class Lease(NamedTuple):
+    """The right to write to a lifetime."""
+
+    lifetime_id: str
+    owner: str
+    epoch: int
+    """Grows by one each time the lifetime changes hands; an append carries it."""
+    expires_at: float
+    """Seconds since the Unix epoch."""
+
+
+class InboxItem(NamedTuple):
+    """A decision on its way from whoever made it to the process that owns the lifetime."""
+
+    request_id: str
+    lifetime_id: str
+    data: bytes
+    """The encoded `HitlResponse`."""
+
+
+class StateStore(Protocol):
+    """The append-only log, who may write to it, and decisions on their way to it.
+
+    Log. An append is atomic and durable when it returns (within the adapter's stated limits on power loss): all of its entries or none.
+    Entries of one lifetime are gap-free and in order; positions grow over the whole store in commit order, so a reader that remembers the
+    last position it has seen misses nothing: the log is the outbox. Nothing is ever changed or deleted.
+
+    Leases. One owner a lifetime at a time. A claim succeeds when there is no lease, it has expired, or the claimant holds it already; each
+    change of hands raises the epoch. An append with an older epoch is refused.
+
+    Inbox. The first decision for a request is kept and the second is refused, across all processes.
+
+    Methods may be called from the runtime's loop only.
+    """
+
+    async def append(self, entries: Sequence[StoredEntry], epochs: Mapping[str, int]) -> None:
+        """Append entries, possibly of several lifetimes, in the order given. `epochs` has the epoch held for each of these lifetimes.
+
+        Raises:
+            StaleEpoch: a lifetime's lease has moved on; nothing is written.
+            RecordCorrupt: an entry's number or `prev_hash` does not continue its lifetime, or its `(exec_id, phase)` is there already;
+                nothing is written.
+        """
+        ...
+
+    def read(self, query: Query) -> AsyncIterator[StoredEntry]:
+        """Entries in order of position, or from the newest back. Reads in batches; appends go on meanwhile."""
+        ...
+
+    async def head(self, lifetime_id: str) -> tuple[int, str]:
+        """The last sequence number and hash of a lifetime; `(0, GENESIS)` when there is none."""
+        ...
+
+    async def cursor(self, consumer: str, position: int | None = None) -> int:
+        """The position up to which `consumer` has read; with `position`, move it there. A cursor never moves back."""
+        ...
+
+    async def claim(self, lifetime_id: str, owner: str, ttl: float) -> Lease:
+        """Take or keep the lifetime for `ttl` seconds.
+
+        Raises:
+            LeaseHeld: another owner holds an unexpired lease.
+        """
+        ...
+
+    async def renew(self, owner: str, ttl: float) -> set[str]:
+        """Extend every lease that `owner` still holds; the ids of their lifetimes."""
+        ...
+
+    async def release(self, lifetime_id: str, owner: str) -> None:
+        """Give the lifetime up; no error if it is not held."""
+        ...
+
+    async def leases(self) -> dict[str, Lease]:
+        """The unexpired leases, by lifetime."""
+        ...
+
+    async def put_decision(self, item: InboxItem) -> bool:
+        """Keep a decision; False if the request has one already."""
+        ...
+
+    async def decisions(self, lifetime_id: str) -> list[InboxItem]:
+        """The decisions kept for a lifetime, oldest first. They stay: the owner turns each into an entry once, by its request id."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections. Nothing that was appended is lost."""
+        ...
+
+
+class EventBus(Protocol):
+    """Wake-up hints and ephemeral pieces (tokens, output as it comes). The log is the truth; a lost message loses nothing.
+
+    Messages of one key arrive at each subscriber in the order they were published. A subscriber sees what is published after it has
+    subscribed. A slow subscriber never blocks a publisher: beyond its buffer the oldest messages are dropped and counted.
+    """
+
+    def publish(self, topic: str, key: str, message: Mapping[str, Any]) -> None:
+        """Send `message` to the topic's subscribers; returns at once."""
+        ...
+
+    def subscribe(self, topic: str, key: str | None = None) -> Subscription:
+        """Start receiving a topic's messages, of one key or of all."""
+        ...
+
+    async def close(self) -> None:
+        """End every subscription."""
+        ...
+
+
+class Subscription(Protocol):
+    """Messages as an async iterator that ends when the subscription or the bus is closed."""
+
+    dropped: int
+    """How many messages were lost because the subscriber was slow."""
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]: ...
+
+    def close(self) -> None:
+        """Stop receiving; the iterator ends after what has already arrived."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes too big for the log, content-addressed: the same bytes have one blob, and a blob never changes."""
+
+    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        """Store bytes durably; a half-written blob is never visible."""
+        ...
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """The bytes of a reference, checked against its hash.
+
+        Raises:
+            BlobMissing, BlobCorrupt
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class KVStore(Protocol):
+    """Small shared values that may be lost: caches and counters that the record can always rebuild."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when it is absent or has expired."""
+        ...
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store a value, for `ttl` seconds or until it is replaced."""
+        ...
+
+    async def add(self, key: str, amount: int) -> int:
+        """Add to a counter atomically (an absent one counts from 0) and return the new value."""
+        ...
+
+    async def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:
+        """Replace `old` by `new` if `old` is what stands there (None: absent); whether it did."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

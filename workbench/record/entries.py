@@ -1,0 +1,140 @@
+"""Entries ⇄ stored bytes: encoding once, upcasting old versions, and the columns that queries filter on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from workbench.errors import RecordCorrupt, StoreTooNew
+from workbench.record.codec import GENESIS, chain
+from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry
+from workbench.record.values import nano_dollars
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry as a store holds it."""
+
+    lifetime_id: str
+    seq: int
+    prev_hash: str
+    hash: str
+    data: bytes
+    """The canonical form: what was hashed, what is read back."""
+    columns: tuple[Any, ...]
+    """In the order of `COLUMNS`; a projection of `data`, made by `columns_of` when the entry was appended."""
+    position: int = 0
+    """The entry's place in the whole log, from 1; assigned by the store and used as a consumer's cursor."""
+
+
+def _iso(stamp: datetime | None) -> str | None:
+    return None if stamp is None else stamp.isoformat(timespec="microseconds")
+
+
+COLUMNS: dict[str, Callable[[AnyEntry], Any]] = {
+    "kind": lambda e: e.kind,
+    "phase": lambda e: e.phase,
+    "exec_id": lambda e: e.header.exec_id,
+    "name": lambda e: e.header.name,
+    "status": lambda e: e.header.status,
+    "tenant_id": lambda e: e.header.tenant_id,
+    "session_id": lambda e: e.header.session_id,
+    "graph_id": lambda e: e.header.graph_id,
+    "attempt": lambda e: e.header.attempt,
+    "iteration_idx": lambda e: e.header.iteration_idx,
+    "created_at": lambda e: _iso(e.header.created_at),
+    "started_at": lambda e: _iso(e.header.started_at),
+    "ended_at": lambda e: _iso(e.header.ended_at),
+    "parent_exec_id": lambda e: e.links.parent_exec_id,
+    "tokens_in": lambda e: e.telemetry.tokens_in,
+    "tokens_out": lambda e: e.telemetry.tokens_out,
+    "cached_tokens": lambda e: e.telemetry.cached_tokens,
+    "reasoning_tokens": lambda e: e.telemetry.reasoning_tokens,
+    "cost_nano": lambda e: None if e.telemetry.cost_usd is None else nano_dollars(e.telemetry.cost_usd),
+    "unpriced": lambda e: int(e.telemetry.unpriced),
+    "latency_ms": lambda e: e.telemetry.latency_ms,
+    "queue_ms": lambda e: e.telemetry.queue_ms,
+    "model": lambda e: e.telemetry.model,
+}
+"""Column name → how it is read from an entry. Money is in integer nano-dollars, stamps in ISO 8601 UTC with microseconds."""
+
+
+def columns_of(entry: AnyEntry) -> tuple[Any, ...]:
+    """The entry's columns, in the order of `COLUMNS`."""
+    return tuple(read(entry) for read in COLUMNS.values())
+
+
+def encode_entry(entry: AnyEntry) -> bytes:
+    """The canonical bytes of an entry: compact JSON, fields in declared order, absent fields left out."""
+    return entry.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def store_entry(entry: AnyEntry, prev_hash: str) -> StoredEntry:
+    """Encode an entry and link it to the one before."""
+    data = encode_entry(entry)
+    return StoredEntry(
+        lifetime_id=entry.header.lifetime_id,
+        seq=entry.seq,
+        prev_hash=prev_hash,
+        hash=chain(prev_hash, data),
+        data=data,
+        columns=columns_of(entry),
+    )
+
+
+def decode_entry(stored: StoredEntry) -> AnyEntry:
+    """The entry in `stored`, upcast to the current schema.
+
+    Raises:
+        StoreTooNew: if a newer version of the package wrote it.
+        RecordCorrupt: if the bytes are not an entry, or are another entry than the one stored under this id and number.
+    """
+    try:
+        entry = ENTRY.validate_json(stored.data)
+    except ValidationError as error:
+        raise _not_an_entry(stored, error) from error
+    if entry.seq != stored.seq or entry.header.lifetime_id != stored.lifetime_id:
+        raise RecordCorrupt(
+            f"entry {stored.seq} of {stored.lifetime_id} says it is entry {entry.seq} of {entry.header.lifetime_id}",
+            lifetime_id=stored.lifetime_id,
+            seq=stored.seq,
+        )
+    return entry
+
+
+def _not_an_entry(stored: StoredEntry, cause: ValidationError) -> Exception:
+    try:
+        schema = json.loads(stored.data).get("schema")
+    except (ValueError, AttributeError, RecursionError):
+        schema = None
+    if isinstance(schema, str) and schema != SCHEMA and schema.startswith("workbench.envelope/"):
+        return StoreTooNew(f"entry {stored.seq} of {stored.lifetime_id} has schema {schema!r}; this version reads {SCHEMA!r}: upgrade")
+    first = cause.errors(include_url=False)[0]
+    return RecordCorrupt(
+        f"entry {stored.seq} of {stored.lifetime_id} is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+        lifetime_id=stored.lifetime_id,
+        seq=stored.seq,
+    )
+
+
+def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = GENESIS, after: int = 0) -> tuple[int, str]:
+    """Check sequence numbers, hashes and columns over stored bytes; return the last number and hash.
+
+    Raises:
+        RecordCorrupt: names the first entry that does not hold.
+    """
+    for stored in entries:
+        expected = after + 1
+        if stored.seq != expected:
+            raise RecordCorrupt(f"entry {expected} of {lifetime_id} is missing", lifetime_id=lifetime_id, seq=expected)
+        if stored.prev_hash != head or stored.hash != chain(head, stored.data):
+            raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
+        if columns_of(decode_entry(stored)) != stored.columns:
+            raise RecordCorrupt(f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected)
+        head, after = stored.hash, expected
+    return after, head

@@ -1,0 +1,239 @@
+"""Envelope v1: the entries a record is made of.
+
+Every entry is an envelope (schema, sequence number, kind, phase, time) around a header, telemetry, links and a body of its kind. Entries
+are frozen and only ever appended; what starts and ends is two entries, never one that changes.
+
+    kind              phases                                   what happened
+    lifetime_event    created, resumed, ended                  a run began, was taken up by a new process, reached its end
+    task_execution    started, finished                        a Task was dispatched; its result
+    plan_execution    finished                                 a Plan chose what comes next
+    tool_call         intent, outcome                          a tool is about to be called; what came of it
+    hitl_event        requested, answered                      a person was asked; a person answered
+    sandbox_event     opened, block, set, mount, module, reset the stream of one sandbox session
+
+`prev_hash` and `hash` stand beside the stored bytes, not inside them: the hash covers `prev_hash` and exactly those bytes.
+A sandbox session's stream is a record like any other: its `lifetime_id` is the session's id.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from workbench.record.sandbox_items import SandboxItem
+from workbench.record.values import ErrorInfo, LifetimeStatus, Message, Payload, Status, ToolCall, Value
+
+SCHEMA = "workbench.envelope/1"
+
+
+class Header(Value):
+    """Identity, timing, status and iteration."""
+
+    lifetime_id: str
+    exec_id: str
+    """Of the execution; of a tool call, a request, or the lifetime itself for the other kinds."""
+    name: str
+    """The node's, tool's or event's name."""
+    status: Status
+    created_at: datetime
+    """Aware UTC, from the injected clock."""
+    graph_id: str = ""
+    graph_version: str = ""
+    tenant_id: str = "default"
+    session_id: str | None = None
+    """Links the lifetimes of one notebook."""
+    attempt: int = 1
+    iteration_idx: int = 0
+    """How many times this node has been dispatched before in this lifetime."""
+    input_id: str | None = None
+    edge_taken: str | None = None
+    """`source->target` of the edge that led here."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    worker_id: str | None = None
+
+
+class Telemetry(Value):
+    """What policies and cost reports count. Token kinds stay apart; an unknown price is `unpriced`, never 0."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: str | None = None
+    """An exact decimal string."""
+    unpriced: bool = False
+    latency_ms: float | None = None
+    """From dispatch to finish, monotonic."""
+    queue_ms: float | None = None
+    """From dispatch to the first line of node code, monotonic."""
+    tool_calls: int = 0
+    retries: int = 0
+    model: str | None = None
+
+    @property
+    def tokens_used(self) -> int:
+        """Input and output tokens together."""
+        return self.tokens_in + self.tokens_out
+
+
+class Links(Value):
+    """Which entries this one follows from."""
+
+    parent_plan_exec_id: str | None = None
+    parent_plan_name: str | None = None
+    parent_task_exec_ids: tuple[str, ...] = ()
+    parent_task_names: tuple[str, ...] = ()
+    parent_exec_id: str | None = None
+    """The execution inside which a tool was called or a person asked."""
+    sandbox_id: str | None = None
+    block_no: int | None = None
+    """With `sandbox_id`: the block of the sandbox stream that this execution ran."""
+
+
+class TaskResult(Value):
+    """Structured output of a Task: a payload, or an error."""
+
+    output: Payload | None = None
+    error: ErrorInfo | None = None
+
+
+class NextTask(Value):
+    """One Task a Plan wants run. Without `args` it receives the output of the Task the Plan looked at."""
+
+    name: str
+    args: Payload | None = None
+
+
+class PlanResult(Value):
+    """A Plan's choice: the Tasks to run next, or the end of the lifetime (`End` along a FINAL edge), or an error."""
+
+    next_tasks: tuple[NextTask, ...] = ()
+    reason: str | None = None
+    error: ErrorInfo | None = None
+
+    @property
+    def next_task_names(self) -> tuple[str, ...]:
+        """The seed's form of the choice."""
+        return tuple(task.name for task in self.next_tasks)
+
+
+class Manifest(Value):
+    """What a new process needs to go on with a run: names, hashes and sources; no keys."""
+
+    graph_id: str
+    graph_version: str
+    graph_hash: str
+    title: str
+    """The task in one line, for lists."""
+    kind: str = "graph"
+    """`agent` for runs of the CodeAct graph."""
+    resources: Any = None
+    """Encoded, JSON-ready description of what the nodes use: model, tools, prompt, schema, limits, sandbox."""
+    package: str = ""
+    """The version of this package that started the run."""
+
+
+HitlKind = Literal["unknown_outcome"]
+Decision = Literal["happened", "did_not_happen", "stop"]
+
+
+class HitlRequest(Value):
+    """Something only a person can decide. `request_id` is unique; an answer names it."""
+
+    request_id: str
+    kind: HitlKind
+    title: str
+    tool: str
+    args: Payload
+    subject_hash: str
+    """SHA-256 of the raw call and of the text shown; an answer carries the same hash, so it binds to what the person saw."""
+
+
+class HitlResponse(Value):
+    """A person's decision."""
+
+    request_id: str
+    decision: Decision
+    actor: str
+    subject_hash: str
+    value: Payload | None = None
+    """With `happened`: the result the call had."""
+    note: str | None = None
+
+
+class Entry(Value):
+    """What all kinds share."""
+
+    schema_: Literal["workbench.envelope/1"] = Field(default=SCHEMA, alias="schema")
+    seq: int = Field(ge=1)
+    header: Header
+    links: Links = Links()
+    telemetry: Telemetry = Telemetry()
+    messages: tuple[Message, ...] = ()
+    """What this execution added to the conversation. The conversation is these, concatenated in order of `seq`: deltas, never copies."""
+
+
+class LifetimeEvent(Entry):
+    """A run was created, resumed by a new owner, or ended."""
+
+    kind: Literal["lifetime_event"] = "lifetime_event"
+    phase: Literal["created", "resumed", "ended"]
+    to_status: LifetimeStatus
+    reason: str | None = None
+    manifest: Manifest | None = None
+    input: Payload | None = None
+    output: Payload | None = None
+    error: ErrorInfo | None = None
+
+
+class TaskExecution(Entry):
+    """One run of a Task. `started` is also its dispatch; `finished` holds the TaskResult."""
+
+    kind: Literal["task_execution"] = "task_execution"
+    phase: Literal["started", "finished"]
+    result: TaskResult | None = None
+
+
+class PlanExecution(Entry):
+    """One run of a Plan."""
+
+    kind: Literal["plan_execution"] = "plan_execution"
+    phase: Literal["finished"] = "finished"
+    result: PlanResult
+
+
+class ToolCallEntry(Entry):
+    """A tool call: the intent is stored before the tool runs, and exactly one outcome after."""
+
+    kind: Literal["tool_call"] = "tool_call"
+    phase: Literal["intent", "outcome"]
+    call: ToolCall
+
+
+class HitlEvent(Entry):
+    """A person was asked, or has answered."""
+
+    kind: Literal["hitl_event"] = "hitl_event"
+    phase: Literal["requested", "answered"]
+    request: HitlRequest | None = None
+    response: HitlResponse | None = None
+
+
+class SandboxEvent(Entry):
+    """One item of a sandbox session's stream."""
+
+    kind: Literal["sandbox_event"] = "sandbox_event"
+    phase: Literal["opened", "block", "set", "mount", "module", "reset"]
+    item: SandboxItem
+
+
+AnyEntry = Annotated[
+    LifetimeEvent | TaskExecution | PlanExecution | ToolCallEntry | HitlEvent | SandboxEvent,
+    Field(discriminator="kind"),
+]
+
+ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(AnyEntry)
+"""Validates any entry; also the source of the published JSON Schema."""
