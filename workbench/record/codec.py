@@ -62,9 +62,7 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is dict:
         if all(type(key) is str and not key.startswith("$") and (key.isascii() or _is_utf8(key)) for key in value):
             return {key: _encode(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
-        return {
-            "$dict": [[_encode(k, f"{where} key", depth + 1), _encode(v, f"{where}[{k!r}]", depth + 1)] for k, v in value.items()]
-        }
+        return {"$dict": [[_encode(k, f"{where} key", depth + 1), _encode(v, f"{where}[{k!r}]", depth + 1)] for k, v in value.items()]}
     if kind is tuple:
         return {"$tuple": [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]}
     if kind is set or kind is frozenset:

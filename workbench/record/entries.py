@@ -135,6 +135,8 @@ def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = G
         if stored.prev_hash != head or stored.hash != chain(head, stored.data):
             raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
         if columns_of(decode_entry(stored)) != stored.columns:
-            raise RecordCorrupt(f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected)
+            raise RecordCorrupt(
+                f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected
+            )
         head, after = stored.hash, expected
     return after, head

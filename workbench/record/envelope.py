@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter
 from workbench.record.sandbox_items import SandboxItem
 from workbench.record.values import ErrorInfo, LifetimeStatus, Message, Payload, Status, ToolCall, Value
 
-SCHEMA = "workbench.envelope/1"
+SCHEMA: Literal["workbench.envelope/1"] = "workbench.envelope/1"
 
 
 class Header(Value):
