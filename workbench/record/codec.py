@@ -10,6 +10,8 @@ Values keep their meaning. What JSON cannot say carries a tag, an object with on
     NaN, inf     {"$float": "nan"}           int > 64 bit {"$int": "0x.."}
     lone surrogates in a string              {"$str": base64 of UTF-16-LE}
 
+A date with a time zone keeps its offset, not the zone's name.
+
 Lists, dicts with plain string keys, strings, numbers, booleans and None stand for themselves and dicts keep their order. A set has no
 order, so its members are written in the order of their encoding: the bytes do not depend on a process's hash seed.
 
@@ -30,8 +32,9 @@ from typing import Any
 
 from workbench.errors import UnencodableValue
 
-MAX_DEPTH = 200
-"""Nesting beyond this is refused: no reader of the record should need a deep stack."""
+MAX_DEPTH = 150
+"""Nesting of the encoded form beyond this is refused: what is written must be readable, and JSON parsers stop at 200 with the envelope's
+own levels included. A list or plain dict is one level, a tuple or set two, a dict with other keys three."""
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -56,17 +59,17 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if depth >= MAX_DEPTH:
-        raise UnencodableValue(f"{where} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
+        raise UnencodableValue(f"{where[:200]} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
     if kind is list:
         return [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if kind is dict:
         if all(type(key) is str and not key.startswith("$") and (key.isascii() or _is_utf8(key)) for key in value):
             return {key: _encode(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
-        return {"$dict": [[_encode(k, f"{where} key", depth + 1), _encode(v, f"{where}[{k!r}]", depth + 1)] for k, v in value.items()]}
+        return {"$dict": [[_encode(k, f"{where} key", depth + 3), _encode(v, f"{where}[{k!r}]", depth + 3)] for k, v in value.items()]}
     if kind is tuple:
-        return {"$tuple": [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]}
+        return {"$tuple": [_encode(item, f"{where}[{i}]", depth + 2) for i, item in enumerate(value)]}
     if kind is set or kind is frozenset:
-        members = [_encode(item, f"{where} member", depth + 1) for item in value]
+        members = [_encode(item, f"{where} member", depth + 2) for item in value]
         return {f"${kind.__name__}": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
     if kind is bytes:
         return {"$bytes": _b64(value)}
@@ -87,7 +90,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$set": lambda body: {decode_value(item) for item in body},
     "$frozenset": lambda body: frozenset(decode_value(item) for item in body),
     "$dict": lambda body: {decode_value(key): decode_value(item) for key, item in body},
-    "$bytes": base64.b64decode,
+    "$bytes": lambda body: base64.b64decode(body, validate=True),
     "$decimal": Decimal,
     "$date": date.fromisoformat,
     "$datetime": datetime.fromisoformat,
@@ -95,7 +98,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$timedelta": lambda body: timedelta(*body),
     "$float": float,
     "$int": lambda body: int(body, 16),
-    "$str": lambda body: base64.b64decode(body).decode("utf-16-le", "surrogatepass"),
+    "$str": lambda body: base64.b64decode(body, validate=True).decode("utf-16-le", "surrogatepass"),
 }
 
 
@@ -103,7 +106,7 @@ def decode_value(data: Any) -> Any:
     """The inverse of `encode_value`.
 
     Raises:
-        UnencodableValue: for an object with an unknown `$` tag, which a newer version or a forger has written.
+        UnencodableValue: for an object with an unknown `$` tag or a malformed body, which a newer version or a forger has written.
     """
     if type(data) is list:
         return [decode_value(item) for item in data]
@@ -113,7 +116,10 @@ def decode_value(data: Any) -> Any:
             if tag.startswith("$"):
                 if tag not in _DECODERS:
                     raise UnencodableValue(f"unknown type tag {tag!r} in the record; known tags are {', '.join(_DECODERS)}")
-                return _DECODERS[tag](body)
+                try:
+                    return _DECODERS[tag](body)
+                except (TypeError, ValueError, ArithmeticError) as error:
+                    raise UnencodableValue(f"the record holds a malformed {tag}: {error}") from error
         return {key: decode_value(item) for key, item in data.items()}
     return data
 
@@ -134,7 +140,7 @@ def sha256(data: bytes) -> str:
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 of a value's encoded form: equal values of equal types have equal digests."""
+    """The SHA-256 of a value's encoded form. Values that differ in type, precision or order of keys have different digests."""
     return sha256(to_json(encode_value(value)))
 
 

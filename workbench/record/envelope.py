@@ -17,15 +17,28 @@ A sandbox session's stream is a record like any other: its `lifetime_id` is the 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter
 
+from workbench.record.codec import encode_value
 from workbench.record.sandbox_items import SandboxItem
-from workbench.record.values import ErrorInfo, LifetimeStatus, Message, Payload, Status, ToolCall, Value
+from workbench.record.values import ErrorInfo, LifetimeStatus, Message, Payload, Status, Text, ToolCall, Value
+
+ABSENT: Any = object()
+"""Says that an argument was not given, where None is a value."""
 
 SCHEMA: Literal["workbench.envelope/1"] = "workbench.envelope/1"
+
+Stamp = Annotated[AwareDatetime, AfterValidator(lambda stamp: stamp.astimezone(UTC))]
+"""A moment from the injected clock, in UTC; one without a zone is refused."""
+
+Dollars = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,3})?$")]
+"""An exact decimal string."""
+
+Milliseconds = Annotated[float, Field(allow_inf_nan=False)]
+"""A monotonic duration."""
 
 
 class Header(Value):
@@ -37,8 +50,7 @@ class Header(Value):
     name: str
     """The node's, tool's or event's name."""
     status: Status
-    created_at: datetime
-    """Aware UTC, from the injected clock."""
+    created_at: Stamp
     graph_id: str = ""
     graph_version: str = ""
     tenant_id: str = "default"
@@ -50,8 +62,8 @@ class Header(Value):
     input_id: str | None = None
     edge_taken: str | None = None
     """`source->target` of the edge that led here."""
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    started_at: Stamp | None = None
+    ended_at: Stamp | None = None
     worker_id: str | None = None
 
 
@@ -62,13 +74,12 @@ class Telemetry(Value):
     tokens_out: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
-    cost_usd: str | None = None
-    """An exact decimal string."""
+    cost_usd: Dollars | None = None
     unpriced: bool = False
-    latency_ms: float | None = None
-    """From dispatch to finish, monotonic."""
-    queue_ms: float | None = None
-    """From dispatch to the first line of node code, monotonic."""
+    latency_ms: Milliseconds | None = None
+    """From dispatch to finish."""
+    queue_ms: Milliseconds | None = None
+    """From dispatch to the first line of node code."""
     tool_calls: int = 0
     retries: int = 0
     model: str | None = None
@@ -111,8 +122,19 @@ class PlanResult(Value):
     """A Plan's choice: the Tasks to run next, or the end of the lifetime (`End` along a FINAL edge), or an error."""
 
     next_tasks: tuple[NextTask, ...] = ()
-    reason: str | None = None
+    reason: Text | None = None
     error: ErrorInfo | None = None
+
+    @classmethod
+    def to(cls, name: str, args: Any = ABSENT, *, reason: str | None = None) -> PlanResult:
+        """Choose one Task, or `End`; with `args`, that is what it receives instead of the output the Plan looked at."""
+        payload = None if args is ABSENT else Payload(inline=encode_value(args))
+        return cls(next_tasks=(NextTask(name=name, args=payload),), reason=reason)
+
+    @classmethod
+    def fail(cls, code: str, message: str) -> PlanResult:
+        """End the lifetime in failure."""
+        return cls(error=ErrorInfo(code=code, message=message))
 
     @property
     def next_task_names(self) -> tuple[str, ...]:
@@ -126,7 +148,7 @@ class Manifest(Value):
     graph_id: str
     graph_version: str
     graph_hash: str
-    title: str
+    title: Text
     """The task in one line, for lists."""
     kind: str = "graph"
     """`agent` for runs of the CodeAct graph."""
@@ -145,7 +167,7 @@ class HitlRequest(Value):
 
     request_id: str
     kind: HitlKind
-    title: str
+    title: Text
     tool: str
     args: Payload
     subject_hash: str
@@ -161,7 +183,7 @@ class HitlResponse(Value):
     subject_hash: str
     value: Payload | None = None
     """With `happened`: the result the call had."""
-    note: str | None = None
+    note: Text | None = None
 
 
 class Entry(Value):
@@ -182,7 +204,7 @@ class LifetimeEvent(Entry):
     kind: Literal["lifetime_event"] = "lifetime_event"
     phase: Literal["created", "resumed", "ended"]
     to_status: LifetimeStatus
-    reason: str | None = None
+    reason: Text | None = None
     manifest: Manifest | None = None
     input: Payload | None = None
     output: Payload | None = None

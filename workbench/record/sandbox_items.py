@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.record.values import ErrorInfo, Payload, Value
+from workbench.record.values import ErrorInfo, Payload, Text, Value
 
 BlockStatus = Literal["ok", "error", "refused", "limit", "interrupted", "finished"]
 
@@ -26,7 +26,7 @@ class SandboxBlock(Value):
     """One block of code that ran in the session."""
 
     block_no: int
-    code: str
+    code: Text
     engine: Literal["littrs", "monty"]
     reason: str | None = None
     """Why this engine and not littrs."""

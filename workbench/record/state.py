@@ -137,7 +137,8 @@ def apply(state: RunState, entry: AnyEntry) -> RunState:
     """Bring `state` forward by one entry, and return it. The state is changed in place: whoever folds owns it.
 
     Raises:
-        RecordCorrupt: if the entry cannot follow: a gap in the numbers, another lifetime, anything after the end, a finish without a start.
+        RecordCorrupt: if the entry cannot follow: a gap in the numbers, another lifetime, a second beginning or none, anything after the
+            end, a finish without a start, an answer to another question.
     """
     header = entry.header
     if entry.seq != state.seq + 1:
@@ -146,6 +147,9 @@ def apply(state: RunState, entry: AnyEntry) -> RunState:
         raise _corrupt(entry, f"the entry belongs to lifetime {header.lifetime_id}")
     if state.terminal:
         raise _corrupt(entry, f"the lifetime has ended ({state.status})")
+    begins = entry.phase in ("created", "opened")
+    if begins != (entry.seq == 1):
+        raise _corrupt(entry, "a record begins once, with `created` or `opened`")
     state.seq = entry.seq
     state.lifetime_id = header.lifetime_id
     match entry:
@@ -178,6 +182,8 @@ def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
         case "resumed":
             _settle(state)
         case "ended":
+            if not state.terminal:
+                raise _corrupt(entry, f"{entry.to_status!r} is not an end; ends are {', '.join(sorted(TERMINAL))}")
             state.output = entry.output
             state.error = entry.error
             state.end_reason = entry.reason
@@ -203,6 +209,8 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         plan_exec_id=entry.links.parent_plan_exec_id,
     )
     if entry.phase == "started":
+        if ref.exec_id in state.running:
+            raise _corrupt(entry, f"task {ref.name!r} started twice as {ref.exec_id}")
         state.running[ref.exec_id] = ref
         state.dispatched[ref.name] = state.dispatched.get(ref.name, 0) + 1
         _carry_out(state, ref)
@@ -273,10 +281,18 @@ def _tool_call(state: RunState, entry: ToolCallEntry) -> None:
 
 
 def _hitl(state: RunState, entry: HitlEvent) -> None:
-    if entry.request is not None:
+    if entry.phase == "requested":
+        if entry.request is None:
+            raise _corrupt(entry, "a request without its question")
         state.requests[entry.request.request_id] = entry.request
-    elif entry.response is not None and state.requests.pop(entry.response.request_id, None) is None:
-        raise _corrupt(entry, f"request {entry.response.request_id} has no open question to answer")
+    else:
+        if entry.response is None:
+            raise _corrupt(entry, "an answer without its decision")
+        asked = state.requests.pop(entry.response.request_id, None)
+        if asked is None:
+            raise _corrupt(entry, f"request {entry.response.request_id} has no open question to answer")
+        if asked.subject_hash != entry.response.subject_hash:
+            raise _corrupt(entry, f"the answer to request {asked.request_id} is to another text than the one shown")
     _settle(state)
 
 

@@ -5,17 +5,26 @@ These are pure values. They read no clock, make no random id and know nothing of
 
 from __future__ import annotations
 
+import json
 import uuid
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
 class Value(BaseModel):
     """A frozen value that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _well_formed(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+Text = Annotated[str, AfterValidator(_well_formed)]
+"""Prose and code as people and models read it. Half a surrogate pair, which no UTF-8 can carry, becomes its visible escape `\\ud83d`."""
 
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -33,7 +42,7 @@ class Message(Value):
     """One message of a conversation, as the model sees it."""
 
     role: Role
-    content: str
+    content: Text
 
 
 class Usage(Value):
@@ -58,7 +67,7 @@ class ErrorInfo(Value):
 
     code: str
     """A short stable name (`workbench.errors` lists them)."""
-    message: str
+    message: Text
     type: str | None = None
     """The exception's class name, when an exception was the cause."""
     line: int | None = None
@@ -102,7 +111,7 @@ def make_id(scope: str, *cause: object) -> str:
 
     `scope` is the id of a lifetime (or of a sandbox stream), itself a UUID; forks have scopes of their own, so ids never collide.
     """
-    return str(uuid.uuid5(uuid.UUID(scope), "|".join(str(part) for part in cause)))
+    return str(uuid.uuid5(uuid.UUID(scope), json.dumps([str(part) for part in cause])))
 
 
 def nano_dollars(cost_usd: str) -> int:
