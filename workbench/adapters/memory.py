@@ -1,0 +1,342 @@
+"""State, events, blobs and small values in this process's memory: the reference reading of every promise in `workbench.ports`.
+
+It is for tests, for throw-away runs and for the local profile's bus and KV. It is not a cache in front of anything and nothing in it
+outlives the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from workbench.adapters.addresses import blob_key, blob_ref, checked
+from workbench.adapters.refusals import held_by, not_next, repeated, stale
+from workbench.errors import BlobMissing, StoreError
+from workbench.ports import InboxItem, Lease, Query
+from workbench.record.codec import GENESIS
+from workbench.record.entries import COLUMNS, StoredEntry
+from workbench.record.values import BlobRef
+
+Clock = Callable[[], float]
+
+_COLUMN = {name: index for index, name in enumerate(COLUMNS)}
+_EXEC_ID, _PHASE = _COLUMN["exec_id"], _COLUMN["phase"]
+
+
+class MemoryStateStore:
+    """The log as one list, with an index by lifetime. Durable only as long as the process lives."""
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self._clock = clock
+        self._log: list[StoredEntry] = []
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._keys: set[tuple[str, str, str]] = set()
+        self._leases: dict[str, Lease] = {}
+        self._inbox: dict[str, InboxItem] = {}
+        self._cursors: dict[str, int] = {}
+
+    async def append(self, entries: Sequence[StoredEntry], epochs: Mapping[str, int]) -> None:
+        """Append entries, all or none; see `StateStore.append`."""
+        for lifetime_id in {entry.lifetime_id for entry in entries}:
+            lease = self._leases.get(lifetime_id)
+            if lease is None or lease.epoch != epochs.get(lifetime_id):
+                raise stale(lifetime_id, epochs.get(lifetime_id), lease and lease.epoch)
+        heads: dict[str, tuple[int, str]] = {}
+        keys: set[tuple[str, str, str]] = set()
+        for entry in entries:
+            head = heads.get(entry.lifetime_id) or self._heads.get(entry.lifetime_id, (0, GENESIS))
+            if (entry.seq, entry.prev_hash) != (head[0] + 1, head[1]):
+                raise not_next(entry, head)
+            key = (entry.lifetime_id, entry.columns[_EXEC_ID], entry.columns[_PHASE])
+            if key in self._keys or key in keys:
+                raise repeated(entry)
+            heads[entry.lifetime_id] = (entry.seq, entry.hash)
+            keys.add(key)
+        for entry in entries:
+            self._log.append(
+                StoredEntry(
+                    lifetime_id=entry.lifetime_id,
+                    seq=entry.seq,
+                    prev_hash=entry.prev_hash,
+                    hash=entry.hash,
+                    data=entry.data,
+                    columns=entry.columns,
+                    position=len(self._log) + 1,
+                )
+            )
+        self._heads |= heads
+        self._keys |= keys
+
+    async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
+        """What was in the log when the reading began, as `query` asks."""
+        newest = len(self._log)
+        places = range(newest - 1, -1, -1) if query.newest_first else range(newest)
+        left = query.limit
+        for place in places:
+            if left == 0:
+                return
+            entry = self._log[place]
+            if _matches(query, entry):
+                left = None if left is None else left - 1
+                yield entry
+
+    async def head(self, lifetime_id: str) -> tuple[int, str]:
+        """The last sequence number and hash of a lifetime."""
+        return self._heads.get(lifetime_id, (0, GENESIS))
+
+    async def cursor(self, consumer: str, position: int | None = None) -> int:
+        """Where `consumer` has read to; with `position`, forward to there."""
+        here = max(self._cursors.get(consumer, 0), position or 0)
+        if position is not None:
+            self._cursors[consumer] = here
+        return here
+
+    async def claim(self, lifetime_id: str, owner: str, ttl: float) -> Lease:
+        """Take or keep the lifetime; see `StateStore.claim`."""
+        now, held = self._clock(), self._leases.get(lifetime_id)
+        if held is None:
+            epoch = 1
+        elif held.owner == owner:
+            epoch = held.epoch
+        elif held.expires_at <= now:
+            epoch = held.epoch + 1
+        else:
+            raise held_by(held, now)
+        lease = Lease(lifetime_id, owner, epoch, now + ttl)
+        self._leases[lifetime_id] = lease
+        return lease
+
+    async def renew(self, owner: str, ttl: float) -> set[str]:
+        """Extend the leases nobody has taken from `owner`."""
+        expires_at = self._clock() + ttl
+        held = {lifetime_id for lifetime_id, lease in self._leases.items() if lease.owner == owner}
+        for lifetime_id in held:
+            self._leases[lifetime_id] = self._leases[lifetime_id]._replace(expires_at=expires_at)
+        return held
+
+    async def release(self, lifetime_id: str, owner: str) -> None:
+        """Give the lifetime up. Its row stays without an owner, so that the next claim raises the epoch."""
+        held = self._leases.get(lifetime_id)
+        if held is not None and held.owner == owner:
+            self._leases[lifetime_id] = held._replace(owner="", expires_at=0.0)
+
+    async def leases(self) -> dict[str, Lease]:
+        """The unexpired leases, by lifetime."""
+        now = self._clock()
+        return {lifetime_id: lease for lifetime_id, lease in self._leases.items() if lease.expires_at > now}
+
+    async def put_decision(self, item: InboxItem) -> bool:
+        """Keep the first decision for a request."""
+        return self._inbox.setdefault(item.request_id, item) is item
+
+    async def decisions(self, lifetime_id: str) -> list[InboxItem]:
+        """The decisions kept for a lifetime, oldest first."""
+        return [item for item in self._inbox.values() if item.lifetime_id == lifetime_id]
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _matches(query: Query, entry: StoredEntry) -> bool:
+    row = entry.columns
+    created_at = row[_COLUMN["created_at"]]
+    return (
+        (query.lifetime_ids is None or entry.lifetime_id in query.lifetime_ids)
+        and (query.session_id is None or row[_COLUMN["session_id"]] == query.session_id)
+        and (query.kinds is None or row[_COLUMN["kind"]] in query.kinds)
+        and (query.phases is None or row[_PHASE] in query.phases)
+        and (query.names is None or row[_COLUMN["name"]] in query.names)
+        and (query.statuses is None or row[_COLUMN["status"]] in query.statuses)
+        and (query.since is None or created_at >= query.since)
+        and (query.until is None or created_at < query.until)
+        and entry.seq > query.after_seq
+        and entry.position > query.after_position
+    )
+
+
+class MemorySubscription:
+    """The messages of one topic, read on whatever loop iterates it; a bounded queue that drops its oldest message when full."""
+
+    def __init__(self, topic: str, key: str | None, buffer: int, forget: Callable[[MemorySubscription], None]) -> None:
+        self.dropped = 0
+        self.topic = topic
+        self.key = key
+        self._buffer = buffer
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._arrived: deque[Mapping[str, Any]] = deque()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._closed = False
+
+    def deliver(self, message: Mapping[str, Any]) -> None:
+        """Add a message and wake the reader; from any thread."""
+        with self._lock:
+            if self._closed:
+                return
+            if len(self._arrived) >= self._buffer:
+                self._arrived.popleft()
+                self.dropped += 1
+            self._arrived.append(message)
+            woken, self._waiting = self._waiting, []
+        self._wake(woken)
+
+    def close(self) -> None:
+        """Stop receiving; the iterator ends after what has already arrived. From any thread, and any number of times."""
+        with self._lock:
+            self._closed = True
+            woken, self._waiting = self._waiting, []
+        self._forget(self)
+        self._wake(woken)
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]:
+        return self
+
+    async def __anext__(self) -> Mapping[str, Any]:
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._lock:
+                if self._arrived:
+                    return self._arrived.popleft()
+                if self._closed:
+                    raise StopAsyncIteration
+                future: asyncio.Future[None] = loop.create_future()
+                self._waiting.append((loop, future))
+            await future
+
+    def _wake(self, woken: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]) -> None:
+        for loop, future in woken:
+            if loop is _running_loop():
+                _arrive(future)
+            else:
+                with contextlib.suppress(RuntimeError):  # a reader whose loop has been closed needs no waking
+                    loop.call_soon_threadsafe(_arrive, future)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _arrive(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class MemoryEventBus:
+    """Hints and ephemeral pieces between the threads of one process. `publish` and `subscribe` may be called from any of them."""
+
+    def __init__(self, buffer: int = 4096) -> None:
+        """`buffer` is how many messages a subscription holds for a slow reader before it drops the oldest."""
+        self._buffer = buffer
+        self._lock = threading.Lock()
+        self._subscriptions: tuple[MemorySubscription, ...] = ()
+        self._closed = False
+
+    def publish(self, topic: str, key: str, message: Mapping[str, Any]) -> None:
+        """Hand `message` to each subscription of the topic; with nobody listening it is gone."""
+        for subscription in self._subscriptions:
+            if subscription.topic == topic and subscription.key in (None, key):
+                subscription.deliver(message)
+
+    def subscribe(self, topic: str, key: str | None = None) -> MemorySubscription:
+        """Receive what is published from now on; on a closed bus, a subscription that has ended."""
+        subscription = MemorySubscription(topic, key, self._buffer, self._forget)
+        with self._lock:
+            if not self._closed:
+                # A new tuple each time, so that publish iterates without a lock.
+                self._subscriptions = (*self._subscriptions, subscription)
+                return subscription
+        subscription.close()
+        return subscription
+
+    def _forget(self, subscription: MemorySubscription) -> None:
+        with self._lock:
+            self._subscriptions = tuple(other for other in self._subscriptions if other is not subscription)
+
+    async def close(self) -> None:
+        """End every subscription."""
+        with self._lock:
+            self._closed = True
+            ending = self._subscriptions
+        for subscription in ending:
+            subscription.close()
+
+
+class MemoryBlobStore:
+    """Blobs in a dict, by hash."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    async def put(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        """Keep the bytes; the same bytes are kept once."""
+        ref = blob_ref(data, media_type)
+        self._blobs.setdefault(ref.sha256, bytes(data))
+        return ref
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """The bytes of a reference, checked against its hash."""
+        data = self._blobs.get(blob_key(ref))
+        if data is None:
+            raise BlobMissing(f"no blob {ref.uri} in memory; it was put in another process, or never")
+        return checked(data, ref)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryKVStore:
+    """Small values in a dict. A counter is stored as its decimal digits, as Redis does."""
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self._clock = clock
+        self._values: dict[str, tuple[bytes, float | None]] = {}
+
+    def _live(self, key: str) -> tuple[bytes | None, float | None]:
+        value, expires_at = self._values.get(key, (None, None))
+        if expires_at is not None and expires_at <= self._clock():
+            del self._values[key]
+            return None, None
+        return value, expires_at
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when it is absent or has expired."""
+        return self._live(key)[0]
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store a value, for `ttl` seconds or until it is replaced."""
+        self._values[key] = (value, None if ttl is None else self._clock() + ttl)
+
+    async def add(self, key: str, amount: int) -> int:
+        """Add to a counter, which keeps its time to live.
+
+        Raises:
+            StoreError: if what stands there is not a number.
+        """
+        value, expires_at = self._live(key)
+        try:
+            total = int(value or b"0") + amount
+        except ValueError:
+            raise StoreError(f"{key!r} holds {value!r}, which is not a counter; use another key") from None
+        self._values[key] = (b"%d" % total, expires_at)
+        return total
+
+    async def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:
+        """Replace `old` by `new` (None: absent) if `old` stands there; the new value has no time to live."""
+        if self._live(key)[0] != old:
+            return False
+        if new is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = (new, None)
+        return True
+
+    async def close(self) -> None:
+        """Nothing to release."""
