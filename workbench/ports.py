@@ -60,7 +60,8 @@ class StateStore(Protocol):
 
     Log. An append is atomic and durable when it returns (within the adapter's stated limits on power loss): all of its entries or none.
     Entries of one lifetime are gap-free and in order; positions grow over the whole store in commit order, so a reader that remembers the
-    last position it has seen misses nothing: the log is the outbox. Nothing is ever changed or deleted.
+    last position it has seen misses nothing: the log is the outbox. Nothing is ever changed or deleted. Cancelling the caller of an append
+    does not withdraw it: appends are stored in the order in which they were called.
 
     Leases. One owner a lifetime at a time. A claim succeeds when there is no lease, it has expired, or the claimant holds it already; each
     change of hands raises the epoch. An append with an older epoch is refused.

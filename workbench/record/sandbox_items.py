@@ -1,44 +1,49 @@
-"""The items of a sandbox session's stream.
+"""The nouns of a sandbox session's stream: what was run in it, with every answer the host gave.
 
-The stream is self-contained: a block carries the results its tool calls had, so the session's state is rebuilt from the stream alone.
+A stream is self-contained: a block carries the results of its tool calls, so a session can be rebuilt from its items alone.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from workbench.record.values import ErrorInfo, Payload, Text, Value
+from workbench.record.values import ErrorInfo, Payload, Value
+
+EngineName = Literal["littrs", "monty"]
 
 BlockStatus = Literal["ok", "error", "refused", "limit", "interrupted", "finished"]
+"""How a block ended. Nothing of a `refused` one ran; an `interrupted` one was rolled back; the others left their variables behind."""
 
 
 class RecordedCall(Value):
-    """A host call that a block made, and what the host answered."""
+    """One call that sandbox code made of the host, and the host's answer.
+
+    `args` is `{"args": [..], "kwargs": {..}}` as written in the code. A call with neither result nor error ended the program.
+    """
 
     tool: str
     args: Payload
-    """The encoded pair of positional and keyword arguments."""
     result: Payload | None = None
     error: ErrorInfo | None = None
 
 
 class SandboxBlock(Value):
-    """One block of code that ran in the session."""
+    """One block of code that was run."""
 
     block_no: int
-    code: Text
-    engine: Literal["littrs", "monty"]
+    code: str
+    engine: EngineName
     reason: str | None = None
-    """Why this engine and not littrs."""
+    """Why this engine ran it, when that was not a matter of course."""
     status: BlockStatus
     calls: tuple[RecordedCall, ...] = ()
     error: ErrorInfo | None = None
-    digest: str
-    """Of the ordered calls, the prints, the last value and the error's type; the same on every engine."""
+    digest: str = ""
+    """What a repetition must reproduce: calls, prints, last value and error type. Independent of the engine."""
 
 
 class SandboxItem(Value):
-    """One thing that was done to the session."""
+    """One entry of the stream. `name` and `value` belong to `set`, `mount` and `module`; `block` to `block`."""
 
     action: Literal["opened", "block", "set", "mount", "module", "reset"]
     name: str | None = None

@@ -8,7 +8,7 @@ the state; none of them reads meaning into entries again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -28,6 +28,20 @@ from workbench.record.values import TERMINAL, ErrorInfo, LifetimeStatus, Payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRef:
+    """A Plan's choice."""
+
+    exec_id: str
+    plan: str
+    seq: int
+    next_names: tuple[str, ...]
+    """What it chose and what has not been dispatched yet."""
+    task_seqs: tuple[int, ...]
+    """Where the results that the Plan looked at are stored."""
+    error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRef:
     """A Task execution in the record: dispatched, or finished."""
 
@@ -39,21 +53,8 @@ class TaskRef:
     attempt: int
     iteration_idx: int
     input_id: str | None
-    plan_exec_id: str | None
-    """The Plan execution whose choice it is; None for the first Task."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceRef:
-    """A Plan's choice that has not been carried out."""
-
-    exec_id: str
-    plan: str
-    seq: int
-    next_names: tuple[str, ...]
-    task_exec_ids: tuple[str, ...]
-    """The Tasks whose results the Plan looked at."""
-    error: ErrorInfo | None
+    choice: ChoiceRef | None
+    """The Plan's choice it was dispatched for; None for the first Task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,11 +207,13 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         attempt=header.attempt,
         iteration_idx=header.iteration_idx,
         input_id=header.input_id,
-        plan_exec_id=entry.links.parent_plan_exec_id,
+        choice=state.choices.get(entry.links.parent_plan_exec_id or ""),
     )
     if entry.phase == "started":
         if ref.exec_id in state.running:
             raise _corrupt(entry, f"task {ref.name!r} started twice as {ref.exec_id}")
+        if ref.choice is not None and ref.name not in ref.choice.next_names:
+            raise _corrupt(entry, f"plan {ref.choice.plan!r} did not choose {ref.name!r}")
         state.running[ref.exec_id] = ref
         state.dispatched[ref.name] = state.dispatched.get(ref.name, 0) + 1
         _carry_out(state, ref)
@@ -226,35 +229,27 @@ def _task(state: RunState, entry: TaskExecution) -> None:
 
 def _carry_out(state: RunState, ref: TaskRef) -> None:
     """Strike the Task off the choice it was dispatched for."""
-    choice = state.choices.get(ref.plan_exec_id or "")
+    choice = ref.choice
     if choice is None:
         return
     left = list(choice.next_names)
-    if ref.name in left:
-        left.remove(ref.name)
+    left.remove(ref.name)
     if left:
-        state.choices[choice.exec_id] = ChoiceRef(
-            exec_id=choice.exec_id,
-            plan=choice.plan,
-            seq=choice.seq,
-            next_names=tuple(left),
-            task_exec_ids=choice.task_exec_ids,
-            error=choice.error,
-        )
+        state.choices[choice.exec_id] = replace(choice, next_names=tuple(left))
     else:
         del state.choices[choice.exec_id]
 
 
 def _plan(state: RunState, entry: PlanExecution) -> None:
-    for exec_id in entry.links.parent_task_exec_ids:
-        if state.unrouted.pop(exec_id, None) is None:
-            raise _corrupt(entry, f"plan {entry.header.name!r} looked at task execution {exec_id}, which is not waiting for a plan")
+    looked_at = [state.unrouted.pop(exec_id, None) for exec_id in entry.links.parent_task_exec_ids]
+    if None in looked_at:
+        raise _corrupt(entry, f"plan {entry.header.name!r} looked at a task that is not waiting for a plan")
     state.choices[entry.header.exec_id] = ChoiceRef(
         exec_id=entry.header.exec_id,
         plan=entry.header.name,
         seq=entry.seq,
         next_names=entry.result.next_task_names,
-        task_exec_ids=entry.links.parent_task_exec_ids,
+        task_seqs=tuple(task.seq for task in looked_at if task is not None),
         error=entry.result.error,
     )
     state.totals.plans += 1

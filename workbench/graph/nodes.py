@@ -1,0 +1,130 @@
+"""Tasks, which do, and Plans, which choose.
+
+A Task is any function of one value: `def fetch(url): …`, or of a value and a `TaskContext`. Its effects are its own; the runtime records
+that it started and what it returned. A Plan is a pure function from what the Tasks before it produced to what comes next: a name, several
+names, or a `PlanResult`. Plans must not have effects, so replay can run every one of them again and compare.
+
+`async def` nodes run on the runtime's loop; plain functions run in a thread of their run, where they can be timed out. An async Plan is
+stored in one transaction with the result it looked at, so it should choose and not wait.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+from workbench.errors import UserError
+from workbench.record.codec import sha256
+from workbench.record.envelope import PlanResult, TaskExecution
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanInput:
+    """What a Plan is given: the executions it follows and their values, in the same order."""
+
+    executions: Sequence[TaskExecution]
+    values: Sequence[Any]
+
+    @property
+    def value(self) -> Any:
+        """The value of the only execution; a Plan behind a JOIN has several and reads `values`."""
+        (value,) = self.values
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A node that does something.
+
+    `timeout` is in seconds of running time (time spent waiting for a person is not counted); None means no limit. A Task that was cut off
+    by a crash is run again on resume only if it is `idempotent`; otherwise a person is asked whether its effect happened.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    timeout: float | None = None
+    idempotent: bool = False
+    takes_context: bool = field(init=False)
+    is_async: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = _positional(self.run, self.name)
+        if count not in (1, 2):
+            raise UserError(f"task {self.name!r} takes {count} arguments; write `def {self.name}(value)` or `def {self.name}(value, ctx)`")
+        object.__setattr__(self, "takes_context", count == 2)
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A node that chooses what comes next."""
+
+    name: str
+    choose: Callable[..., Any]
+    timeout: float | None = None
+    is_async: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if _positional(self.choose, self.name) != 1:
+            raise UserError(f"plan {self.name!r} must take one argument, the PlanInput: `def {self.name}(plan_input)`")
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.choose))
+
+
+Node = Task | Plan
+
+
+@overload
+def task(run: F, /) -> Task: ...
+@overload
+def task(*, name: str | None = None, timeout: float | None = None, idempotent: bool = False) -> Callable[[F], Task]: ...
+def task(
+    run: F | None = None, /, *, name: str | None = None, timeout: float | None = None, idempotent: bool = False
+) -> Task | Callable[[F], Task]:
+    """Make a Task of a function; bare, or with options. The Task's name is the function's."""
+
+    def make(function: F) -> Task:
+        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent)
+
+    return make if run is None else make(run)
+
+
+@overload
+def plan(choose: F, /) -> Plan: ...
+@overload
+def plan(*, name: str | None = None, timeout: float | None = None) -> Callable[[F], Plan]: ...
+def plan(choose: F | None = None, /, *, name: str | None = None, timeout: float | None = None) -> Plan | Callable[[F], Plan]:
+    """Make a Plan of a function; bare, or with options. The Plan's name is the function's."""
+
+    def make(function: F) -> Plan:
+        return Plan(name=name or function.__name__, choose=function, timeout=timeout)
+
+    return make if choose is None else make(choose)
+
+
+def pass_through(source: str, target: str) -> Plan:
+    """The Plan that stands between two Tasks, or between a Task and the end: it hands the value on. Recorded like any other."""
+
+    async def choose(plan_input: PlanInput) -> PlanResult:
+        return PlanResult.to(target)
+
+    return Plan(name=f"{source}->{target}", choose=choose)
+
+
+def source_hash(node: Node) -> str:
+    """The SHA-256 of a node's source text, or of its qualified name where there is none (a builtin, an interactive lambda)."""
+    function = node.run if isinstance(node, Task) else node.choose
+    try:
+        return sha256(inspect.getsource(function).encode())
+    except (OSError, TypeError):
+        return sha256(getattr(function, "__qualname__", repr(type(function))).encode())
+
+
+def _positional(function: Callable[..., Any], name: str) -> int:
+    if not callable(function):
+        raise UserError(f"node {name!r} needs a function; got {type(function).__name__}")
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(1 for parameter in inspect.signature(function).parameters.values() if parameter.kind in kinds)
