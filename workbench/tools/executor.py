@@ -1,0 +1,341 @@
+"""ToolExecutor: whatever a tool does, one call has exactly one outcome.
+
+A call is bound, validated, run under a time limit, and its value converted. `call` returns the value or raises a `ToolError`; `execute`
+never raises but returns one `ToolCall`. Only cancellation, KeyboardInterrupt and SystemExit pass through both: they stop the run, and the
+caller must catch the last two before they reach the top of an asyncio task.
+
+Retries happen only where they cannot repeat an effect. An idempotent tool is tried again after a transient failure (connection and timeout
+errors, or an exception with `retryable = True`); any other tool only after an exception with `retryable = True`, with which its author says
+that nothing has happened yet. A `retry_after` in seconds on the exception is honoured. The executor's own time limit is never retried:
+the first call may still be running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import itertools
+import logging
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import stamina
+from pydantic import SecretBytes, SecretStr
+
+from workbench.errors import (
+    ToolError,
+    ToolFailed,
+    ToolInputInvalid,
+    ToolNotFound,
+    ToolOutputInvalid,
+    ToolTimeout,
+    UnencodableValue,
+    UserError,
+)
+from workbench.record import codec
+from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
+from workbench.tools.info import ToolInfo
+from workbench.tools.thread import Outcome, ToolThread, outcome_of
+from workbench.tools.tool import Tool
+from workbench.tools.validation import check_result, validate_arguments
+from workbench.tools.values import plain
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 0.5
+"""How long a cancelled async tool may clean up before it is abandoned."""
+
+MAX_MESSAGE = 2_000
+"""Characters of an exception's text that a model is shown."""
+
+_TRANSIENT = (ConnectionError, TimeoutError)
+_TRANSIENT_NAMES = frozenset({"httpx.TransportError", "requests.exceptions.ConnectionError", "requests.exceptions.Timeout"})
+"""Transient failures of common libraries, known by name so that none of them is imported."""
+
+_Ready = tuple[list[Any], dict[str, Any]]
+"""Positional and keyword arguments, validated, defaults filled in."""
+
+
+class ToolExecutor:
+    """Runs tools: synchronous ones in one thread of its own, asynchronous ones on the running loop.
+
+    `timeout` holds for tools that set none. `inline=True` runs synchronous tools on the loop itself, without a time limit: the
+    deterministic test profile. `scope` (a UUID) is what idempotency keys are derived from; give the lifetime's id to make them repeatable.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        timeout: float = 30.0,
+        *,
+        inline: bool = False,
+        scope: str | None = None,
+    ) -> None:
+        self.timeout = timeout
+        self.inline = inline
+        self.abandoned = 0
+        """Calls that outlived their limit and could not be stopped; each may still be running."""
+        self._tools: dict[str, Tool] = {}
+        self._scope = scope or str(uuid.uuid4())
+        self._ordinals = itertools.count()
+        self._thread: ToolThread | None = None
+        self._turn = asyncio.Lock()
+        for tool in tools:
+            self.register(tool)
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Name → Tool, in the order of registration; read only."""
+        return MappingProxyType(self._tools)
+
+    def register(self, tool: Tool | ToolInfo | Callable[..., Any], fn: Callable[..., Any] | None = None) -> Tool:
+        """Add a tool, or replace the one of the same name. A `ToolInfo` comes with the function it describes."""
+        if isinstance(tool, ToolInfo):
+            if fn is None:
+                raise UserError(f"ToolInfo {tool.name} has no function; register it with one, or give ToolInfo(…).tool(fn)")
+            made = tool.tool(fn)
+        else:
+            made = Tool.of(tool)
+        self._tools[made.name] = made
+        return made
+
+    async def call(self, name: str, args: Mapping[str, Any]) -> Any:
+        """Run a tool with arguments by name and return its value in the record's types.
+
+        Raises:
+            ToolNotFound, ToolInputInvalid: nothing was run.
+            ToolTimeout: it did not return in time; whether it had an effect is unknown.
+            ToolFailed: it raised; `type` is the exception's class name, the text is safe for a model.
+            ToolOutputInvalid: it ran, but its value has no faithful form.
+        """
+        started = time.perf_counter()
+        logger.info("tool started", extra={"tool_name": name})
+        try:
+            value = await self._call(name, args)
+        except BaseException as error:
+            duration = round((time.perf_counter() - started) * 1000, 3)
+            code = error.code if isinstance(error, ToolError) else type(error).__name__
+            logger.info("tool failed", extra={"tool_name": name, "error_code": code, "duration_ms": duration})
+            raise
+        logger.info("tool finished", extra={"tool_name": name, "duration_ms": round((time.perf_counter() - started) * 1000, 3)})
+        return value
+
+    async def execute(
+        self, name: str, args: Mapping[str, Any], *, ordinal: int | None = None, idempotency_key: str | None = None
+    ) -> ToolCall:
+        """Run a tool and return what was asked and what came of it, a result or an error, whatever the tool or the caller did wrong."""
+        ordinal = next(self._ordinals) if ordinal is None else ordinal
+        known = self._tools.get(name) if isinstance(name, str) else None
+        asked = ToolCall(
+            tool=str(name),
+            ordinal=ordinal,
+            # Encoded before the call: a tool that changes its arguments must not change what it was asked.
+            args=Payload(inline=_encoded(args)),
+            idempotency_key=idempotency_key or make_id(self._scope, name, ordinal),
+            idempotent=known is not None and known.idempotent,
+        )
+        try:
+            value = await self.call(name, args)
+            result = Payload(inline=codec.encode_value(value))
+        except (ToolError, UnencodableValue) as error:
+            return asked.model_copy(update={"error": error_info(error)})
+        return asked.model_copy(update={"result": result})
+
+    def close(self) -> None:
+        """Let the tool thread end; a later call starts a new one."""
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    async def _call(self, name: str, args: Mapping[str, Any]) -> Any:
+        tool = self._find(name)
+        if not isinstance(args, Mapping):
+            raise ToolInputInvalid(f"{tool.signature} was called with a {type(args).__name__} instead of a dict of arguments")
+        ready = validate_arguments(tool, tool.bind((), args))
+        value = await self._attempts(tool, ready, secrets(ready))
+        try:
+            result = plain(value)
+            check_result(tool, value, result)
+        except ToolOutputInvalid as error:
+            raise ToolOutputInvalid(f"{tool.name}: {error}") from None
+        except Exception as error:
+            # The value's own code (a property, a serialiser) failed while it was read.
+            raise ToolOutputInvalid(f"{tool.name}: the result cannot be read, {type(error).__name__}: {safe_text(error, ())}") from error
+        return result
+
+    def _find(self, name: str) -> Tool:
+        tool = self._tools.get(name) if isinstance(name, str) else None
+        if tool is None:
+            near = difflib.get_close_matches(str(name), self._tools, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise ToolNotFound(f"No tool is named {name!r}.{meant} The tools are: {', '.join(self._tools) or 'none'}.")
+        return tool
+
+    async def _attempts(self, tool: Tool, ready: _Ready, hidden: tuple[str, ...]) -> Any:
+        if tool.retries == 0:
+            return await self._attempt(tool, ready, hidden)
+        attempts = stamina.retry_context(
+            on=lambda error: _retry_wait(tool, error), attempts=tool.retries + 1, timeout=None, wait_jitter=0.1
+        )
+        async for attempt in attempts:
+            with attempt:
+                return await self._attempt(tool, ready, hidden)
+        raise AssertionError("stamina returns or raises")
+
+    async def _attempt(self, tool: Tool, ready: _Ready, hidden: tuple[str, ...]) -> Any:
+        outcome = await self._run(tool, ready)
+        error = outcome.error
+        if error is None:
+            return outcome.value
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        raise ToolFailed(safe_text(error, hidden), type=type(error).__name__) from error
+
+    async def _run(self, tool: Tool, ready: _Ready) -> Outcome:
+        positional, named = ready
+        limit = self.timeout if tool.timeout is None else tool.timeout
+        deadline = time.monotonic() + limit
+        if _is_async(tool.fn):
+            return await self._awaited(tool, lambda: tool.fn(*positional, **named), limit, deadline)
+        if self.inline:
+            outcome = outcome_of(lambda: tool.fn(*positional, **named))
+        else:
+            async with self._turn:
+                deadline = time.monotonic() + limit
+                outcome = await self._threaded(tool, lambda: tool.fn(*positional, **named), limit)
+        if inspect.iscoroutine(outcome.value) or isinstance(outcome.value, asyncio.Future):
+            pending = outcome.value
+            return await self._awaited(tool, lambda: pending, limit, deadline)
+        return outcome
+
+    async def _threaded(self, tool: Tool, fn: Callable[[], Any], limit: float) -> Outcome:
+        if self._thread is None:
+            self._thread = ToolThread()
+        future = self._thread.submit(fn)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=None if limit == math.inf else limit)
+        except asyncio.CancelledError:
+            self._abandon(tool)
+            raise
+        if not done:
+            self._abandon(tool)
+            raise _timeout(tool, limit)
+        return future.result()
+
+    async def _awaited(self, tool: Tool, start: Callable[[], Any], limit: float, deadline: float) -> Outcome:
+        """Await a tool's coroutine; past the limit it is cancelled, given a moment, and then left behind.
+
+        `asyncio.wait` neither raises the tool's own TimeoutError as ours nor lets a tool that swallows cancellation return late.
+        """
+        task = asyncio.ensure_future(_caught(start))
+        remaining = None if limit == math.inf else max(0.0, deadline - time.monotonic())
+        try:
+            done, _ = await asyncio.wait({task}, timeout=remaining)
+        except asyncio.CancelledError:
+            await self._cancelled(tool, task)
+            raise
+        if not done:
+            await self._cancelled(tool, task)
+            raise _timeout(tool, limit)
+        return task.result()
+
+    async def _cancelled(self, tool: Tool, task: asyncio.Future[Outcome]) -> None:
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=GRACE_S)
+        if not done:
+            self._count_abandoned(tool)
+
+    def _abandon(self, tool: Tool) -> None:
+        self._count_abandoned(tool)
+        self.close()
+
+    def _count_abandoned(self, tool: Tool) -> None:
+        self.abandoned += 1
+        logger.warning("tool abandoned: it could not be stopped and may still be running", extra={"tool_name": tool.name})
+
+
+def error_info(error: Exception) -> ErrorInfo:
+    """The recorded form of a failed call."""
+    return ErrorInfo(
+        code=getattr(error, "code", "tool_error"),
+        message=str(error),
+        type=error.type if isinstance(error, ToolFailed) else None,
+        retryable=getattr(error, "retryable", False),
+    )
+
+
+def safe_text(error: BaseException, hidden: Iterable[str]) -> str:
+    """An exception's own text without the secrets that the call was given, shortened; never a traceback."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception whose own __str__ fails still has one outcome
+        return "(its text could not be read)"
+    for secret in hidden:
+        text = text.replace(secret, "**********")
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}… ({len(text):,} characters)"
+
+
+def secrets(ready: _Ready) -> tuple[str, ...]:
+    """The texts of all SecretStr values among the arguments, the longest first so that none hides a part of another."""
+    found: set[str] = set()
+    waiting: list[Any] = [*ready[0], *ready[1].values()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, SecretStr):
+            found.add(value.get_secret_value())
+        elif isinstance(value, SecretBytes):
+            found.add(value.get_secret_value().decode("utf-8", "replace"))
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif hasattr(type(value), "model_fields"):
+            waiting.extend(vars(value).values())
+    return tuple(sorted(found - {""}, key=len, reverse=True))
+
+
+def _retry_wait(tool: Tool, failure: Exception) -> bool | float:
+    error = failure.__cause__
+    if not isinstance(failure, ToolFailed) or error is None:
+        return False
+    says_so = getattr(error, "retryable", False) is True and not isinstance(error, ToolError)
+    if not says_so and not (tool.idempotent and _is_transient(error)):
+        return False
+    wait = getattr(error, "retry_after", None)
+    return float(wait) if isinstance(wait, (int, float)) and not isinstance(wait, bool) else True
+
+
+def _is_transient(error: BaseException) -> bool:
+    names = {f"{base.__module__.removesuffix('._exceptions')}.{base.__name__}" for base in type(error).__mro__}
+    return isinstance(error, _TRANSIENT) or bool(names & _TRANSIENT_NAMES)
+
+
+def _timeout(tool: Tool, limit: float) -> ToolTimeout:
+    return ToolTimeout(f"{tool.name} did not return within {limit:g} s; whether it had an effect is unknown")
+
+
+def _is_async(fn: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 - its kind, not its presence
+
+
+async def _caught(start: Callable[[], Any]) -> Outcome:
+    """Await what `start` gives and keep whatever it raises: a KeyboardInterrupt leaving a task would end the whole loop."""
+    try:
+        return Outcome(value=await start())
+    except BaseException as error:  # noqa: BLE001 - the executor decides what each exception means
+        return Outcome(error=error)
+
+
+def _encoded(args: Any) -> Any:
+    """The recorded form of the arguments: secrets by name, never as text; what has no form at all is named."""
+    try:
+        if isinstance(args, Mapping):
+            args = {name: {"secret": name} if isinstance(value, (SecretStr, SecretBytes)) else value for name, value in args.items()}
+        return codec.encode_value(plain(args))
+    except Exception:  # noqa: BLE001 - reading a foreign object runs its code, and a call is recorded whatever that does
+        return f"<{type(args).__name__} that cannot be recorded>"
