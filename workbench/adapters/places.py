@@ -45,8 +45,8 @@ def prepare_directory(directory: Path) -> None:
                 break
     except OSError as error:
         raise StoreError(
-            f"cannot make {str(directory)!r} for the store: {error.strerror or error}; choose a directory you may write to (WORKBENCH_HOME, or "
-            "wb.connect with another URL)"
+            f"cannot make {str(directory)!r} for the store: {error.strerror or error}; choose a directory you may write to "
+            "(WORKBENCH_HOME, or wb.connect with another URL)"
         ) from error
 
 

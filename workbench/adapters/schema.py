@@ -1,0 +1,149 @@
+"""The tables of a state store, and a `Query` as a SELECT over them. SQLAlchemy Core says both once for every SQL database.
+
+It only writes SQL: no engine, no session, no connection. The statements run on the database's own driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.type_api import TypeEngine
+
+from workbench.ports import Query
+from workbench.record.entries import COLUMNS, StoredEntry
+
+VERSION = 1
+"""Written into each store. A package refuses a store with a higher number; a change of any table below raises it."""
+
+_NUMBERS: dict[str, type[TypeEngine[Any]]] = {
+    "attempt": Integer,
+    "iteration_idx": Integer,
+    "tokens_in": BigInteger,
+    "tokens_out": BigInteger,
+    "cached_tokens": BigInteger,
+    "reasoning_tokens": BigInteger,
+    "cost_nano": BigInteger,
+    "unpriced": Integer,
+    "latency_ms": Float,
+    "queue_ms": Float,
+}
+
+METADATA = MetaData()
+
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("lifetime_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    *(Column(name, _NUMBERS.get(name, Text)) for name in COLUMNS),
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("lifetime_id", "seq"),
+    UniqueConstraint("lifetime_id", "exec_id", "phase"),
+    # The one index that only frames use; each further one costs every append.
+    Index("entries_by_kind", "kind", "position"),
+    sqlite_autoincrement=True,  # a position is never given twice, also after a prune
+)
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("lifetime_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False, index=True),  # "" when it was given up
+    Column("epoch", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+INBOX = Table(
+    "inbox",
+    METADATA,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("lifetime_id", Text, nullable=False, index=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+CURSORS = Table("cursors", METADATA, Column("consumer", Text, primary_key=True), Column("position", Integer, nullable=False))
+
+META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+APPEND_ONLY = (ENTRIES, INBOX)
+"""The tables in which nothing is ever changed or deleted."""
+
+INSERTED = ("lifetime_id", "seq", "prev_hash", "hash", *COLUMNS, "data")
+"""The columns an append gives, in the order of `row_of`."""
+
+
+def row_of(entry: StoredEntry) -> tuple[Any, ...]:
+    """An entry as `INSERTED` has it."""
+    return (entry.lifetime_id, entry.seq, entry.prev_hash, entry.hash, *entry.columns, entry.data)
+
+
+def entry_of(row: Sequence[Any]) -> StoredEntry:
+    """A row that `select_entries` chose, as an entry."""
+    position, lifetime_id, seq, prev_hash, entry_hash, *columns, data = row
+    return StoredEntry(
+        lifetime_id=lifetime_id, seq=seq, prev_hash=prev_hash, hash=entry_hash, data=data, columns=tuple(columns), position=position
+    )
+
+
+def create_statements(dialect: Dialect) -> list[str]:
+    """The DDL of every table and index."""
+    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in METADATA.sorted_tables]
+    return statements + [str(CreateIndex(index).compile(dialect=dialect)) for table in METADATA.sorted_tables for index in table.indexes]
+
+
+def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    """The SELECT that answers `query`, with its bound parameters."""
+    compiled = _select(query).compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    return str(compiled), dict(compiled.params)
+
+
+def _select(query: Query) -> Select[Any]:
+    statement = select(ENTRIES.c.position, *(ENTRIES.c[name] for name in INSERTED))
+    members = {
+        "lifetime_id": query.lifetime_ids,
+        "kind": query.kinds,
+        "phase": query.phases,
+        "name": query.names,
+        "status": query.statuses,
+    }
+    for name, values in members.items():
+        if values is not None:
+            statement = statement.where(ENTRIES.c[name].in_(list(values)) if len(values) != 1 else ENTRIES.c[name] == values[0])
+    if query.session_id is not None:
+        statement = statement.where(ENTRIES.c.session_id == query.session_id)
+    if query.since is not None:
+        statement = statement.where(ENTRIES.c.created_at >= query.since)
+    if query.until is not None:
+        statement = statement.where(ENTRIES.c.created_at < query.until)
+    if query.after_seq:
+        statement = statement.where(ENTRIES.c.seq > query.after_seq)
+    if query.after_position:
+        statement = statement.where(ENTRIES.c.position > query.after_position)
+    # Within one lifetime both orders are the same, and the unique index on (lifetime_id, seq) already has this one.
+    one_lifetime = query.lifetime_ids is not None and len(query.lifetime_ids) == 1
+    order = ENTRIES.c.seq if one_lifetime else ENTRIES.c.position
+    statement = statement.order_by(order.desc() if query.newest_first else order)
+    return statement if query.limit is None else statement.limit(query.limit)

@@ -1,0 +1,239 @@
+"""The state store in a SQL database; today a SQLite file.
+
+SQLAlchemy says the tables and writes the queries (`schema`); what runs often is fixed text on the driver, because the append path is what
+every step of every run waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from workbench.adapters.refusals import held_by, not_next, repeated, stale
+from workbench.adapters.schema import INSERTED, entry_of, row_of, select_entries
+from workbench.adapters.sqlite import DIALECT, open_reader, open_writer, speaking_of
+from workbench.adapters.writer import Writer
+from workbench.errors import ConfigurationError
+from workbench.ports import InboxItem, Lease, Query
+from workbench.record.codec import GENESIS
+from workbench.record.entries import StoredEntry
+
+_SMALL = 128
+"""So many rows are read on the loop's thread: about as long as a hop to another one takes."""
+
+_BATCH = 1000
+"""So many rows are read at a time on another thread."""
+
+_KNOWN_HEADS = 10_000
+
+_INSERT = f"INSERT INTO entries ({', '.join(INSERTED)}) VALUES ({', '.join('?' * len(INSERTED))})"  # noqa: S608 - our own column names
+_HEAD = "SELECT seq, hash FROM entries WHERE lifetime_id = ? ORDER BY seq DESC LIMIT 1"
+_EPOCH = "SELECT epoch FROM leases WHERE lifetime_id = ?"
+_LEASE = "SELECT lifetime_id, owner, epoch, expires_at FROM leases WHERE lifetime_id = ?"
+_CLAIM = """
+    INSERT INTO leases (lifetime_id, owner, epoch, expires_at) VALUES (:lifetime_id, :owner, 1, :expires_at)
+    ON CONFLICT (lifetime_id) DO UPDATE SET
+        epoch = leases.epoch + CASE WHEN leases.owner = excluded.owner THEN 0 ELSE 1 END,
+        owner = excluded.owner,
+        expires_at = excluded.expires_at
+    WHERE leases.owner = excluded.owner OR leases.expires_at <= :now
+    RETURNING lifetime_id, owner, epoch, expires_at
+"""
+_RENEW = "UPDATE leases SET expires_at = ? WHERE owner = ? RETURNING lifetime_id"
+_RELEASE = "UPDATE leases SET owner = '', expires_at = 0 WHERE lifetime_id = ? AND owner = ?"
+_LEASES = "SELECT lifetime_id, owner, epoch, expires_at FROM leases WHERE owner > '' AND expires_at > ?"
+_DECIDE = "INSERT INTO inbox (request_id, lifetime_id, data, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING"
+_DECISIONS = "SELECT request_id, lifetime_id, data FROM inbox WHERE lifetime_id = ? ORDER BY position"
+_CURSOR = "SELECT position FROM cursors WHERE consumer = ?"
+_MOVE_CURSOR = """
+    INSERT INTO cursors (consumer, position) VALUES (?, ?)
+    ON CONFLICT (consumer) DO UPDATE SET position = excluded.position WHERE excluded.position > cursors.position
+"""
+
+
+class SqlStateStore:
+    """The state store in a SQLite file, shared by any number of processes of one machine.
+
+    The file is in WAL mode with synchronous=NORMAL: what an append has returned survives the death of every process, and a crash or power
+    loss of the machine leaves a valid record but may take its last moments (what was committed since the last checkpoint). On a
+    network file system it is in DELETE mode with synchronous=FULL, where nothing is lost and an append takes milliseconds.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        """Open `sqlite:///relative.db` or `sqlite:////absolute.db`, making it if it is absent. `clock` tells when leases end.
+
+        Raises:
+            ConfigurationError: for a URL of another form.
+            StoreError: when the file cannot be used.
+            StoreTooNew: when a newer version of the package wrote it.
+        """
+        self.path = _path_of(url)
+        self._clock = clock
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._writer = Writer(open_writer(self.path), self.path)
+        self._reader = open_reader(self.path)
+
+    async def append(self, entries: Sequence[StoredEntry], epochs: Mapping[str, int]) -> None:
+        """Append entries, all or none; see `StateStore.append`."""
+        if not entries:
+            return
+        heads = await self._writer.write(partial(self._append, entries, epochs))
+        for lifetime_id, head in heads.items():
+            self._heads.pop(lifetime_id, None)
+            self._heads[lifetime_id] = head
+        while len(self._heads) > _KNOWN_HEADS:
+            del self._heads[next(iter(self._heads))]
+
+    def _append(self, entries: Sequence[StoredEntry], epochs: Mapping[str, int], db: sqlite3.Connection) -> dict[str, tuple[int, str]]:
+        # The epoch must be read in this transaction: another process may have claimed the lifetime a moment ago. A head may be remembered:
+        # entries never change, so a remembered one is right or too old, and then the unique (lifetime_id, seq) refuses what follows it.
+        heads: dict[str, tuple[int, str]] = {}
+        for entry in entries:
+            lifetime_id = entry.lifetime_id
+            head = heads.get(lifetime_id)
+            if head is None:
+                row = db.execute(_EPOCH, (lifetime_id,)).fetchone()
+                if row is None or row[0] != epochs.get(lifetime_id):
+                    raise stale(lifetime_id, epochs.get(lifetime_id), row and row[0])
+                head = self._heads.get(lifetime_id)
+                if head is None or (entry.seq, entry.prev_hash) != (head[0] + 1, head[1]):
+                    head = db.execute(_HEAD, (lifetime_id,)).fetchone() or (0, GENESIS)
+            if (entry.seq, entry.prev_hash) != (head[0] + 1, head[1]):
+                raise not_next(entry, head)
+            heads[lifetime_id] = (entry.seq, entry.hash)
+        written = db.total_changes
+        try:
+            db.executemany(_INSERT, [row_of(entry) for entry in entries])
+        except sqlite3.IntegrityError as error:
+            entry = entries[db.total_changes - written]
+            if "entries.seq" in str(error):
+                raise not_next(entry, db.execute(_HEAD, (entry.lifetime_id,)).fetchone()) from error
+            raise repeated(entry) from error
+        return heads
+
+    async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
+        """What was in the log when the reading began, as `query` asks.
+
+        A few entries of one lifetime are read at once, everything else on another thread.
+        """
+        one_lifetime = query.lifetime_ids is not None and len(query.lifetime_ids) == 1
+        if one_lifetime and (not query.newest_first or (query.limit is not None and query.limit <= _SMALL)):
+            wanted = _SMALL if query.limit is None else min(query.limit, _SMALL)
+            with speaking_of(self.path):
+                rows = self._reader.execute(*select_entries(replace(query, limit=wanted), DIALECT)).fetchall()
+            for row in rows:
+                yield entry_of(row)
+            if len(rows) < _SMALL or wanted == query.limit:
+                return
+            query = replace(query, after_seq=entry_of(rows[-1]).seq, limit=None if query.limit is None else query.limit - wanted)
+        batches = _Batches(self.path, *select_entries(query, DIALECT))
+        try:
+            while rows := await asyncio.to_thread(batches.next):
+                for row in rows:
+                    yield entry_of(row)
+        finally:
+            await asyncio.to_thread(batches.close)
+
+    async def head(self, lifetime_id: str) -> tuple[int, str]:
+        """The last sequence number and hash of a lifetime."""
+        row = self._look_up(_HEAD, lifetime_id)
+        return (0, GENESIS) if row is None else (row[0], row[1])
+
+    async def cursor(self, consumer: str, position: int | None = None) -> int:
+        """Where `consumer` has read to; with `position`, forward to there."""
+        if position is not None:
+            await self._writer.write(lambda db: db.execute(_MOVE_CURSOR, (consumer, position)).rowcount)
+        row = self._look_up(_CURSOR, consumer)
+        return 0 if row is None else int(row[0])
+
+    async def claim(self, lifetime_id: str, owner: str, ttl: float) -> Lease:
+        """Take or keep the lifetime; see `StateStore.claim`."""
+        return await self._writer.write(partial(self._claim, lifetime_id, owner, ttl))
+
+    def _claim(self, lifetime_id: str, owner: str, ttl: float, db: sqlite3.Connection) -> Lease:
+        now = self._clock()
+        rows = db.execute(_CLAIM, {"lifetime_id": lifetime_id, "owner": owner, "expires_at": now + ttl, "now": now}).fetchall()
+        if not rows:
+            raise held_by(Lease(*db.execute(_LEASE, (lifetime_id,)).fetchone()), now)
+        return Lease(*rows[0])
+
+    async def renew(self, owner: str, ttl: float) -> set[str]:
+        """Extend the leases nobody has taken from `owner`."""
+        expires_at = self._clock() + ttl
+        return await self._writer.write(lambda db: {row[0] for row in db.execute(_RENEW, (expires_at, owner))})
+
+    async def release(self, lifetime_id: str, owner: str) -> None:
+        """Give the lifetime up. Its row stays without an owner, so that the next claim raises the epoch."""
+        await self._writer.write(lambda db: db.execute(_RELEASE, (lifetime_id, owner)).rowcount)
+
+    async def leases(self) -> dict[str, Lease]:
+        """The unexpired leases, by lifetime."""
+        with speaking_of(self.path):
+            return {row[0]: Lease(*row) for row in self._reader.execute(_LEASES, (self._clock(),)).fetchall()}
+
+    async def put_decision(self, item: InboxItem) -> bool:
+        """Keep the first decision for a request."""
+        values = (item.request_id, item.lifetime_id, item.data, self._clock())
+        return await self._writer.write(lambda db: db.execute(_DECIDE, values).rowcount == 1)
+
+    async def decisions(self, lifetime_id: str) -> list[InboxItem]:
+        """The decisions kept for a lifetime, oldest first."""
+        with speaking_of(self.path):
+            return [InboxItem(*row) for row in self._reader.execute(_DECISIONS, (lifetime_id,)).fetchall()]
+
+    async def close(self) -> None:
+        """Finish what is being appended and close the file."""
+        self._reader.close()
+        await self._writer.close()
+
+    def _look_up(self, statement: str, key: str) -> tuple[Any, ...] | None:
+        with speaking_of(self.path):
+            rows = self._reader.execute(statement, (key,)).fetchall()
+        return rows[0] if rows else None
+
+
+class _Batches:
+    """One long query on a connection of its own, opened and read on other threads: a reader that holds a snapshot delays nobody."""
+
+    def __init__(self, path: Path, statement: str, parameters: dict[str, Any]) -> None:
+        self._path, self._statement, self._parameters = path, statement, parameters
+        self._lock = threading.Lock()  # a reader that is cancelled closes this while the thread may still be fetching
+        self._open: tuple[sqlite3.Connection, sqlite3.Cursor] | None = None
+
+    def next(self) -> list[tuple[Any, ...]]:
+        """The next rows, none at the end."""
+        with self._lock, speaking_of(self._path):
+            if self._open is None:
+                db = open_reader(self._path)
+                self._open = (db, db.cursor())
+                self._open[1].execute(self._statement, self._parameters)
+            return self._open[1].fetchmany(_BATCH)
+
+    def close(self) -> None:
+        """End the query."""
+        with self._lock:
+            if self._open is not None:
+                self._open[0].close()
+
+
+def _path_of(url: str) -> Path:
+    form = "sqlite:///relative/records.db or sqlite:////absolute/records.db"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(f"{url!r} is not a database URL; write {form}") from None
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(f"no state store for {parsed.get_backend_name()!r} URLs; write {form}")
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigurationError(f"{url!r} names no file; write {form}, or memory: for a store that ends with the process")
+    return Path(parsed.database)

@@ -1,0 +1,146 @@
+"""Group commit on one SQLite connection: what is asked for in the same turn of the loop becomes one transaction.
+
+A commit costs about as much as writing three entries, so a thousand runs that append at once must not pay a thousand. It is done on the
+loop's own thread, because a hop to another thread and back costs more than the commit; only when another process holds the lock does a
+thread wait for it, so the loop never does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workbench.adapters.sqlite import PATIENCE_S, is_busy, store_error
+from workbench.errors import StoreError
+
+T = TypeVar("T")
+
+Operation = Callable[[sqlite3.Connection], Any]
+"""What one caller wants written. It runs inside a transaction, maybe more than once, and refuses with a `StoreError`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Request:
+    operation: Operation
+    answer: asyncio.Future[Any]
+
+
+class Writer:
+    """The one connection of this process that writes to the file."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        """`db` is in autocommit mode and may be used from other threads; the writer closes it."""
+        self._db = db
+        self._path = path
+        self._asked: list[_Request] = []
+        self._working: asyncio.Future[None] | None = None
+        self._scheduled = False
+        self._closed = False
+        self._wait_for_lock(0.0)
+
+    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `operation` in a transaction and return its result once that is committed.
+
+        A caller that is cancelled before its turn has written nothing; after it, the write stands.
+
+        Raises:
+            StoreError: what the operation refused with, or what the database could not do; then nothing of it is kept.
+        """
+        if self._closed:
+            raise StoreError(f"the store {str(self._path)!r} has been closed; connect again")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._asked.append(_Request(operation, answer))
+        self._schedule(loop)
+        return await answer
+
+    async def close(self) -> None:
+        """Finish what was asked for and close the connection."""
+        self._closed = True
+        while self._working is not None or self._asked:
+            await (self._working or asyncio.sleep(0))
+        # The last connection to a file moves its log into it, which may take a while.
+        await asyncio.to_thread(self._db.close)
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._scheduled and self._working is None:
+            self._scheduled = True
+            loop.call_soon(self._flush, loop)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        requests = [request for request in self._asked if not request.answer.cancelled()]
+        self._asked = []
+        if not requests:
+            return
+        try:
+            outcomes = self._commit(requests)
+        except sqlite3.OperationalError:
+            self._working = asyncio.ensure_future(self._flush_patiently(requests, loop))
+            return
+        _answer(requests, outcomes)
+
+    async def _flush_patiently(self, requests: list[_Request], loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            outcomes = await asyncio.to_thread(self._commit_patiently, requests)
+        finally:
+            self._working = None
+        _answer(requests, outcomes)
+        if self._asked:
+            self._schedule(loop)
+
+    def _commit_patiently(self, requests: list[_Request]) -> list[Any]:
+        self._wait_for_lock(PATIENCE_S)
+        try:
+            return self._commit(requests)
+        except sqlite3.OperationalError as error:
+            return [store_error(self._path, error)] * len(requests)
+        finally:
+            self._wait_for_lock(0.0)
+
+    def _commit(self, requests: list[_Request]) -> list[Any]:
+        """The results or exceptions of `requests`; what one of them does wrong is not felt by the others.
+
+        Raises:
+            OperationalError: when another process has the lock; nothing is written.
+        """
+        db = self._db
+        outcomes: list[Any] = []
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for request in requests:
+                written = db.total_changes
+                try:
+                    outcomes.append(request.operation(db))
+                except StoreError as refusal:
+                    if db.total_changes != written:
+                        raise  # what it wrote before it refused must go, and the transaction with it
+                    outcomes.append(refusal)
+            db.execute("COMMIT")
+        except Exception as error:
+            # Whatever it is, it belongs to the caller whose operation it was.
+            if db.in_transaction:  # a full disk has rolled back already
+                db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+                raise
+            if len(requests) > 1:
+                return [outcome for request in requests for outcome in self._commit([request])]
+            return [store_error(self._path, error) if isinstance(error, sqlite3.Error) else error]
+        return outcomes
+
+    def _wait_for_lock(self, seconds: float) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def _answer(requests: list[_Request], outcomes: list[Any]) -> None:
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if request.answer.cancelled():
+            continue
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(outcome)
