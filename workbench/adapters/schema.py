@@ -6,21 +6,23 @@ It only writes SQL: no engine, no session, no connection. The statements run on 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     Float,
     Index,
     Integer,
     LargeBinary,
     MetaData,
-    Select,
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     select,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -115,35 +117,62 @@ def create_statements(dialect: Dialect) -> list[str]:
 
 
 def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-    """The SELECT that answers `query`, with its bound parameters."""
-    compiled = _select(query).compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    return str(compiled), dict(compiled.params)
-
-
-def _select(query: Query) -> Select[Any]:
-    statement = select(ENTRIES.c.position, *(ENTRIES.c[name] for name in INSERTED))
-    members = {
+    """The SELECT that answers `query`, with its parameters, all bound."""
+    lists = {
         "lifetime_id": query.lifetime_ids,
         "kind": query.kinds,
         "phase": query.phases,
         "name": query.names,
         "status": query.statuses,
     }
-    for name, values in members.items():
-        if values is not None:
-            statement = statement.where(ENTRIES.c[name].in_(list(values)) if len(values) != 1 else ENTRIES.c[name] == values[0])
-    if query.session_id is not None:
-        statement = statement.where(ENTRIES.c.session_id == query.session_id)
-    if query.since is not None:
-        statement = statement.where(ENTRIES.c.created_at >= query.since)
-    if query.until is not None:
-        statement = statement.where(ENTRIES.c.created_at < query.until)
-    if query.after_seq:
-        statement = statement.where(ENTRIES.c.seq > query.after_seq)
-    if query.after_position:
-        statement = statement.where(ENTRIES.c.position > query.after_position)
+    bounds = {
+        "session_id": query.session_id,
+        "since": query.since,
+        "until": query.until,
+        "after_seq": query.after_seq or None,
+        "after_position": query.after_position or None,
+        "limit": query.limit,
+    }
+    shape = _Shape(
+        tuple((name, len(values)) for name, values in lists.items() if values is not None),
+        frozenset(name for name, value in bounds.items() if value is not None),
+        query.newest_first,
+    )
+    parameters = {name: value for name, value in bounds.items() if value is not None}
+    for name, values in lists.items():
+        parameters |= {f"{name}_{index}": value for index, value in enumerate(values or ())}
+    text, constants = _compiled(shape, dialect)
+    return text, {**constants, **parameters}
+
+
+class _Shape(NamedTuple):
+    """What of a query decides the text of its SELECT: everything but the values."""
+
+    lists: tuple[tuple[str, int], ...]
+    bounds: frozenset[str]
+    newest_first: bool
+
+
+_BOUNDS: dict[str, ColumnElement[bool]] = {
+    "session_id": ENTRIES.c.session_id == bindparam("session_id"),
+    "since": ENTRIES.c.created_at >= bindparam("since"),
+    "until": ENTRIES.c.created_at < bindparam("until"),
+    "after_seq": ENTRIES.c.seq > bindparam("after_seq"),
+    "after_position": ENTRIES.c.position > bindparam("after_position"),
+}
+
+
+@lru_cache(maxsize=256)
+def _compiled(shape: _Shape, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    # Writing the SQL takes fifty times as long as a small query does.
+    statement = select(ENTRIES.c.position, *(ENTRIES.c[name] for name in INSERTED))
+    for name, count in shape.lists:
+        statement = statement.where(ENTRIES.c[name].in_([bindparam(f"{name}_{index}") for index in range(count)]))
+    statement = statement.where(*(condition for name, condition in _BOUNDS.items() if name in shape.bounds))
     # Within one lifetime both orders are the same, and the unique index on (lifetime_id, seq) already has this one.
-    one_lifetime = query.lifetime_ids is not None and len(query.lifetime_ids) == 1
-    order = ENTRIES.c.seq if one_lifetime else ENTRIES.c.position
-    statement = statement.order_by(order.desc() if query.newest_first else order)
-    return statement if query.limit is None else statement.limit(query.limit)
+    order = ENTRIES.c.seq if ("lifetime_id", 1) in shape.lists else ENTRIES.c.position
+    statement = statement.order_by(order.desc() if shape.newest_first else order)
+    if "limit" in shape.bounds:
+        statement = statement.limit(bindparam("limit"))
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    return str(compiled), compiled.params

@@ -45,7 +45,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """The error a person sees: the file, what SQLite said, and what to do."""
-    advice = _ADVICE.get(_primary_code(error), "close other users of the file and try again")
+    advice = _ADVICE.get(_primary_code(error), "connect again; if it stays, please report it with this message")
     return StoreError(f"the store {str(path)!r} failed ({error}): {advice}")
 
 
