@@ -37,6 +37,7 @@ expected and what to do next.
     │   ├── SandboxRefused           the engine does not run this code faithfully
     │   ├── SandboxLimit             wall clock, memory, recursion, output or call limit
     │   └── SandboxCrashed           the worker process died
+    ├── NodeTimeout                  a Task or Plan did not finish in time
     ├── ReplayDivergence             recorded and repeated execution differ
     └── ModelError                   the model gave no reply
         ├── ModelRequestRejected     the provider refused the request (4xx)
@@ -288,6 +289,12 @@ class SandboxCrashed(SandboxError):
     """The worker process died; the session is rebuilt from its stream when it is next used."""
 
     code = "sandbox_crashed"
+
+
+class NodeTimeout(WorkbenchError):
+    """A Task or Plan did not finish in time."""
+
+    code = "timeout"
 
 
 class ReplayDivergence(WorkbenchError):

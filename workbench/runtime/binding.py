@@ -1,0 +1,65 @@
+"""What a run needs besides its graph: the objects its nodes use, and how they are described in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench.graph.graph import AgentGraph
+from workbench.record.envelope import AnyEntry, Manifest
+from workbench.tools.executor import ToolExecutor
+
+if TYPE_CHECKING:
+    from workbench.runtime.lifetime import Lifetime
+
+
+def unchanged(value: Any) -> Any:
+    """The output as it is recorded."""
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """A graph together with live objects. The record keeps `described`; a resume in a new process makes a new binding from it."""
+
+    graph: AgentGraph
+    title: str
+    """The task in one line, for lists."""
+    kind: str = "graph"
+    """Which binder makes a binding of this kind from a manifest."""
+    resources: Any = None
+    """What nodes reach as `ctx.resources`."""
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """The resources as JSON-ready data without keys."""
+    tools: ToolExecutor = field(default_factory=ToolExecutor)
+    convert: Callable[[Any], Any] = unchanged
+    """From the recorded output to what the caller gets, for example a pydantic instance."""
+    on_open: Callable[[Lifetime], Awaitable[None]] | None = None
+    """Awaited once, when this process has taken the lifetime and before anything runs."""
+    on_entries: tuple[Callable[[list[AnyEntry]], None], ...] = ()
+    """Called on the runtime's loop with entries that have just been stored."""
+    on_end: Callable[[], Awaitable[None]] | None = None
+    """Awaited after the last entry is stored and before the run counts as ended."""
+
+    def manifest(self, package: str) -> Manifest:
+        """The form that the record keeps."""
+        return Manifest(
+            graph_id=self.graph.name,
+            graph_version=self.graph.version,
+            graph_hash=self.graph.hash,
+            title=self.title,
+            kind=self.kind,
+            resources={**self.described, "nodes": self.graph.source_hashes()},
+            package=package,
+        )
+
+
+class Binder(Protocol):
+    """Makes a binding from a manifest, in a process that has only the record.
+
+    Raises:
+        ToolBindingError: lists everything that is missing or has changed, with the source to run.
+    """
+
+    async def __call__(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding: ...

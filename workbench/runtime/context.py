@@ -1,0 +1,221 @@
+"""TaskContext: all that node code may touch.
+
+Every effect that goes through it is recorded, and on resume answered from the record: a call with a recorded outcome returns it; a call
+that a crash cut off is repeated only if its tool is idempotent, and otherwise a person says whether it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from workbench.errors import ReplayDivergence, ToolDenied, ToolError, ToolFailed
+from workbench.record.codec import digest, sha256, to_json
+from workbench.record.envelope import HitlRequest, Links, Telemetry, ToolCallEntry
+from workbench.record.state import TaskRef
+from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
+from workbench.runtime.data_plane import RUN_TOPIC
+from workbench.runtime.lifetime import Lifetime
+from workbench.tools.executor import error_info
+
+logger = logging.getLogger("workbench.task")
+
+
+class TaskContext:
+    """One execution of a Task, as its code sees it."""
+
+    def __init__(self, life: Lifetime, ref: TaskRef) -> None:
+        self._life = life
+        self._ref = ref
+        self._calls = 0
+        self._limit: asyncio.Timeout | None = None
+        self.messages: list[Message] = []
+        """What `say` has added; stored when the Task finishes."""
+        self.links: dict[str, Any] = {}
+        self.telemetry: dict[str, Any] = {}
+        self.logger = logger
+
+    @property
+    def lifetime_id(self) -> str:
+        """The run."""
+        return self._life.journal.lifetime_id
+
+    @property
+    def exec_id(self) -> str:
+        """This execution; the same after a crash and resume."""
+        return self._ref.exec_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """What to send along with an effect so that its receiver can tell a repetition: stable over crashes and retries."""
+        return self._ref.input_id or self._ref.exec_id
+
+    @property
+    def iteration_idx(self) -> int:
+        """How many times this node has run before in this lifetime."""
+        return self._ref.iteration_idx
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+        return self._ref.attempt
+
+    @property
+    def resources(self) -> Any:
+        """The live objects the run was started with."""
+        return self._life.binding.resources
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """Every message so far, this execution's included."""
+        return (*self._life.conversation, *self.messages)
+
+    def say(self, *messages: Message) -> None:
+        """Add to the conversation."""
+        self.messages.extend(messages)
+
+    def usage(self, usage: Usage, *, model: str, cost_usd: str | None, retries: int = 0) -> None:
+        """Report what a model call used; an unknown price is recorded as unpriced, never as 0."""
+        self.telemetry.update(usage.model_dump(), model=model, cost_usd=cost_usd, unpriced=cost_usd is None, retries=retries)
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Send an ephemeral piece (tokens, output as it comes) to whoever watches. It is not stored."""
+        self._life.plane.bus.publish(RUN_TOPIC, self.lifetime_id, {"type": kind, "exec_id": self.exec_id, **fields})
+
+    @contextmanager
+    def limit(self, seconds: float | None) -> Iterator[asyncio.Timeout]:
+        """The execution's time limit, which `off_the_clock` can suspend."""
+        limit = asyncio.timeout(seconds)
+        self._limit = limit
+        yield limit
+
+    @contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """While a person decides, no limit runs."""
+        loop = asyncio.get_running_loop()
+        deadline = self._limit.when() if self._limit else None
+        if self._limit is None or deadline is None:
+            yield
+            return
+        left = deadline - loop.time()
+        self._limit.reschedule(None)
+        try:
+            yield
+        finally:
+            self._limit.reschedule(loop.time() + left)
+
+    async def call_tool(self, name: str, args: Mapping[str, Any]) -> Any:
+        """Call a tool, with exactly one intent and one outcome in the record.
+
+        Raises:
+            ToolError: what went wrong, with a message that is safe to show to a model.
+            ReplayDivergence: the recorded call at this place was another one.
+        """
+        life = self._life
+        ordinal, self._calls = self._calls, self._calls + 1
+        call_id = make_id(self.lifetime_id, self.exec_id, "call", ordinal)
+        recorded = life.recorded_calls.pop(call_id, None)
+        if recorded is not None:
+            return await self._answer(recorded, name, args)
+        tool = life.binding.tools.tools.get(name)
+        call = ToolCall(
+            tool=name,
+            ordinal=ordinal,
+            args=await life.plane.payload(dict(args)),
+            idempotency_key=call_id,
+            idempotent=tool.idempotent if tool is not None else True,
+        )
+        if call_id in life.state.open_calls:
+            if not call.idempotent:
+                settled = await self._settle(call_id, call)
+                if settled is not None:
+                    return await self._finish(call_id, settled, 0.0)
+        else:
+            life.write(ToolCallEntry, phase="intent", header=life.header(call_id, name, "RUNNING"), links=self._within(), call=call)
+            await life.commit()
+        return await self._perform(call_id, call, args)
+
+    async def _perform(self, call_id: str, call: ToolCall, args: Mapping[str, Any]) -> Any:
+        started = self._life.clock.monotonic()
+        try:
+            value = await self._life.binding.tools.call(call.tool, dict(args))
+            outcome = call.model_copy(update={"result": await self._life.plane.payload(value)})
+        except ToolError as error:
+            outcome = call.model_copy(update={"error": error_info(error)})
+        except (KeyboardInterrupt, SystemExit) as error:
+            # They mean "stop", whether a person or the tool itself says so; were they to reach the loop, it would end with them.
+            self._life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")
+            outcome = call.model_copy(
+                update={"error": ErrorInfo(code="stopped", message="the tool stopped the run", type=type(error).__name__)}
+            )
+        return await self._finish(call_id, outcome, self._life.clock.monotonic() - started)
+
+    async def _finish(self, call_id: str, call: ToolCall, seconds: float) -> Any:
+        """Record the outcome and hand it on. It is stored in the background: any later durable entry of the run implies it."""
+        life = self._life
+        header = life.header(call_id, call.tool, "FAILED" if call.error else "SUCCEEDED")
+        life.write(
+            ToolCallEntry,
+            phase="outcome",
+            header=header,
+            links=self._within(),
+            call=call,
+            telemetry=Telemetry(latency_ms=round(seconds * 1e3, 3)),
+        )
+        life.commit_soon()
+        return await self._outcome(call)
+
+    async def _answer(self, recorded: ToolCall, name: str, args: Mapping[str, Any]) -> Any:
+        """A call that the record already answers."""
+        expected = (recorded.tool, digest(await self._life.plane.value(recorded.args)))
+        actual = (name, digest(dict(args)))
+        if expected != actual:
+            raise ReplayDivergence(f"call {recorded.ordinal} of {self._ref.name}", expected=expected, actual=actual)
+        return await self._outcome(recorded)
+
+    async def _outcome(self, call: ToolCall) -> Any:
+        self.telemetry["tool_calls"] = self.telemetry.get("tool_calls", 0) + 1
+        if call.error is not None:
+            raise tool_error(call.error)
+        return await self._life.plane.value(call.result)
+
+    async def _settle(self, call_id: str, call: ToolCall) -> ToolCall | None:
+        """A call that may or may not have happened: the call with the outcome a person gives it, or None if it has to be made."""
+        request = unknown_outcome(self.lifetime_id, call_id, call.tool, call.args)
+        with self.off_the_clock():
+            response = await self._life.ask(request)
+        match response.decision:
+            case "happened":
+                return call.model_copy(update={"result": response.value or Payload()})
+            case "did_not_happen":
+                return None
+            case "stop":
+                self._life.stop(f"stopped by {response.actor}, who did not know whether {call.tool!r} had happened")
+                return call.model_copy(update={"error": error_info(ToolDenied("the run was stopped"))})
+
+    def _within(self) -> Links:
+        return Links(parent_exec_id=self.exec_id)
+
+
+def unknown_outcome(lifetime_id: str, subject_id: str, name: str, args: Payload) -> HitlRequest:
+    """The question whether an effect happened before its process died."""
+    title = f"{name!r} was started, and its process ended before an outcome was recorded. Did it happen?"
+    return HitlRequest(
+        request_id=make_id(lifetime_id, "request", subject_id),
+        kind="unknown_outcome",
+        title=title,
+        tool=name,
+        args=args,
+        subject_hash=sha256(to_json([name, args.model_dump(mode="json"), title])),
+    )
+
+
+def tool_error(info: ErrorInfo) -> ToolError:
+    """The exception that a recorded tool error stands for."""
+    if info.code == ToolFailed.code:
+        return ToolFailed(info.message, type=info.type or "Exception")
+    kinds = {kind.code: kind for kind in ToolError.__subclasses__()}
+    return kinds.get(info.code, ToolError)(info.message)

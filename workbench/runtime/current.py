@@ -1,0 +1,37 @@
+"""The process's current workbench: what `wb.start`, `wb.Agent` and `wb.frames` use when they are given none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.runtime.workbench import Workbench
+
+_lock = threading.RLock()
+_current: Workbench | None = None
+_default: Callable[[], Workbench] | None = None
+
+
+def set_default(factory: Callable[[], Workbench]) -> None:
+    """Say how the current workbench is made when one is first needed."""
+    global _default  # noqa: PLW0603 - one current workbench a process is the point of this module
+    _default = factory
+
+
+def set_current(workbench: Workbench | None) -> None:
+    """Make `workbench` the current one; None forgets it, and the next use makes the default anew."""
+    global _current  # noqa: PLW0603
+    with _lock:
+        _current = workbench
+
+
+def current() -> Workbench:
+    """The current workbench, made by the default factory at first use."""
+    with _lock:
+        if _current is None:
+            assert _default is not None, "workbench/__init__ sets the default factory"
+            set_current(_default())
+        assert _current is not None
+        return _current

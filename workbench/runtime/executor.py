@@ -1,0 +1,189 @@
+"""Runs Task and Plan code: gives it its input, holds it to its time limit, and turns whatever comes of it into an entry."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from workbench.errors import NodeTimeout, RunStopped, StoreError, ToolOutputInvalid, WorkbenchError
+from workbench.graph.nodes import Plan, PlanInput, Task
+from workbench.record.envelope import Links, NextTask, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
+from workbench.record.state import TaskRef
+from workbench.record.values import ErrorInfo, Payload
+from workbench.runtime.context import TaskContext, unknown_outcome
+from workbench.runtime.decide import RunPlan, illegal_route
+from workbench.runtime.lifetime import Lifetime
+from workbench.tools.thread import ToolThread
+from workbench.tools.values import plain
+
+logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """Runs nodes. `inline` runs plain functions on the loop itself, for the deterministic test profile."""
+
+    def __init__(self, *, inline: bool = False) -> None:
+        self._inline = inline
+
+    async def run_task(self, life: Lifetime, ref: TaskRef, *, cut_off: bool = False) -> None:
+        """Run a dispatched Task and write its `finished` entry, whatever comes of it. `cut_off`: a crash ended it the first time."""
+        started = life.clock.monotonic()
+        context = TaskContext(life, ref)
+        output: Payload | None = None
+        error: ErrorInfo | None = None
+        try:
+            task = life.graph.task(ref.name)
+            value = await self._input(life, ref)
+            settled = await self._settle(life, ref, context) if cut_off and not task.idempotent else None
+            if settled is None:
+                settled = await life.plane.payload(plain(await self._limited(life, task, value, context)))
+            output = settled
+        except asyncio.CancelledError:
+            if life.stop_reason is not None or life.broken is not None or _being_cancelled():
+                raise
+            error = ErrorInfo(code="cancelled", message=f"task {ref.name!r} was cancelled from within")
+        except (StoreError, RunStopped):
+            raise
+        except Exception as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
+            error = _error_info(ref.name, failure)
+        latency = round((life.clock.monotonic() - started) * 1e3, 3)
+        life.write(
+            TaskExecution,
+            phase="finished",
+            header=life.header(
+                ref.exec_id,
+                ref.name,
+                "FAILED" if error else "SUCCEEDED",
+                attempt=ref.attempt,
+                iteration_idx=ref.iteration_idx,
+                input_id=ref.input_id,
+                ended_at=life.clock.now(),
+            ),
+            links=Links(**context.links),
+            telemetry=Telemetry(**{**context.telemetry, "latency_ms": latency}),
+            messages=tuple(context.messages),
+            result=TaskResult(output=output, error=error),
+        )
+
+    async def run_plan(self, life: Lifetime, command: RunPlan) -> None:
+        """Let a Plan choose and write its entry; a choice the graph does not allow is recorded as an error."""
+        looked_at = await life.entry(command.task.seq)
+        assert isinstance(looked_at, TaskExecution)
+        plan = life.graph.plans[command.task.name]
+        error: ErrorInfo | None = None
+        result = PlanResult()
+        try:
+            value = await life.plane.value(looked_at.result.output if looked_at.result else None)
+            choice = await self._choose(life, plan, PlanInput(executions=[looked_at], values=[value]))
+            result = await self._spilled(life, _plan_result(plan.name, choice))
+            error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
+        except StoreError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
+            error = _error_info(plan.name, failure)
+        life.write(
+            PlanExecution,
+            header=life.header(command.exec_id, plan.name, "FAILED" if error else "SUCCEEDED", iteration_idx=command.task.iteration_idx),
+            links=Links(parent_task_exec_ids=(command.task.exec_id,), parent_task_names=(command.task.name,)),
+            result=PlanResult(error=error, reason=result.reason) if error else result,
+        )
+
+    async def _input(self, life: Lifetime, ref: TaskRef) -> Any:
+        """What the Task receives: its Plan's arguments, or the output the Plan looked at; the lifetime's input for the first Task."""
+        if ref.choice is None:
+            return await life.plane.value(life.state.input)
+        return await life.plane.value(await chosen_payload(life, ref.choice.seq, ref.choice.task_seqs, ref.name))
+
+    async def _limited(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
+        with context.limit(task.timeout) as limit:
+            try:
+                async with limit:
+                    return await self._call(life, task, value, context)
+            except TimeoutError:
+                if limit.expired():
+                    raise NodeTimeout(f"task {task.name!r} did not finish within {task.timeout:g} s") from None
+                raise
+
+    async def _call(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
+        args = (value, context) if task.takes_context else (value,)
+        if task.is_async:
+            return await task.run(*args)
+        return await self._in_thread(life, lambda: task.run(*args))
+
+    async def _choose(self, life: Lifetime, plan: Plan, plan_input: PlanInput) -> Any:
+        try:
+            async with asyncio.timeout(plan.timeout) as limit:
+                if plan.is_async:
+                    return await plan.choose(plan_input)
+                return await self._in_thread(life, lambda: plan.choose(plan_input))
+        except TimeoutError:
+            if limit.expired():
+                raise NodeTimeout(f"plan {plan.name!r} did not choose within {plan.timeout:g} s") from None
+            raise
+
+    async def _in_thread(self, life: Lifetime, function: Callable[[], Any]) -> Any:
+        """Run a plain function in the run's thread. One that outlives its limit is left behind with its thread, which cannot be killed."""
+        if self._inline:
+            return function()
+        thread, life.thread = life.thread or ToolThread(), None
+        try:
+            outcome = await thread.submit(function)
+        except asyncio.CancelledError:
+            thread.stop()
+            raise
+        life.thread = thread
+        if isinstance(outcome.error, KeyboardInterrupt | SystemExit):
+            raise RunStopped(f"the code of the node raised {type(outcome.error).__name__}")
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    async def _settle(self, life: Lifetime, ref: TaskRef, context: TaskContext) -> Payload | None:
+        """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run."""
+        with context.off_the_clock():
+            response = await life.ask(unknown_outcome(context.lifetime_id, ref.exec_id, ref.name, Payload()))
+        if response.decision == "stop":
+            raise RunStopped(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
+        return (response.value or Payload()) if response.decision == "happened" else None
+
+    async def _spilled(self, life: Lifetime, result: PlanResult) -> PlanResult:
+        tasks = [
+            task if task.args is None else NextTask(name=task.name, args=await life.plane.spill(task.args)) for task in result.next_tasks
+        ]
+        return result.model_copy(update={"next_tasks": tuple(tasks)})
+
+
+async def chosen_payload(life: Lifetime, plan_seq: int, task_seqs: tuple[int, ...], name: str) -> Payload | None:
+    """What a Plan's choice hands to the node it chose: its own arguments if it gave any, else the output it looked at."""
+    choice = await life.entry(plan_seq)
+    assert isinstance(choice, PlanExecution)
+    chosen = next(task for task in choice.result.next_tasks if task.name == name)
+    if chosen.args is not None:
+        return chosen.args
+    upstream = await life.entry(task_seqs[0])
+    assert isinstance(upstream, TaskExecution)
+    return upstream.result.output if upstream.result else None
+
+
+def _plan_result(plan: str, choice: Any) -> PlanResult:
+    if isinstance(choice, PlanResult):
+        return choice
+    if isinstance(choice, str):
+        return PlanResult.to(choice)
+    if isinstance(choice, list | tuple) and all(isinstance(name, str) for name in choice):
+        return PlanResult(next_tasks=tuple(NextTask(name=name) for name in choice))
+    raise ToolOutputInvalid(f"plan {plan!r} returned a {type(choice).__name__}; return a task's name, a list of names, or a PlanResult")
+
+
+def _error_info(node: str, failure: Exception) -> ErrorInfo:
+    if isinstance(failure, WorkbenchError):
+        return ErrorInfo(code=failure.code, message=str(failure), type=type(failure).__name__)
+    logger.info("node %s raised", node, exc_info=failure)
+    return ErrorInfo(code="node_failed", message=f"{node} raised {type(failure).__name__}: {failure}", type=type(failure).__name__)
+
+
+def _being_cancelled() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0

@@ -1,0 +1,163 @@
+"""Lifetime: one run that this process owns. It folds, journals and commits entries, and remembers what the record says of an
+interrupted execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from workbench.errors import StoreError
+from workbench.record.envelope import AnyEntry, Entry, Header, HitlEvent, HitlRequest, HitlResponse, TaskExecution, ToolCallEntry
+from workbench.record.state import RunState, apply
+from workbench.record.values import Message, Status, ToolCall
+from workbench.runtime.binding import Binding
+from workbench.runtime.clock import Clock
+from workbench.runtime.data_plane import DataPlane, Journal
+from workbench.tools.thread import ToolThread
+
+E = TypeVar("E", bound=Entry)
+
+RECENT = 32
+"""How many entries a live lifetime keeps in memory; older ones are read from the store."""
+
+
+class Lifetime:
+    """A run's state, its writer, and everything that only the owning process knows."""
+
+    def __init__(self, *, binding: Binding, plane: DataPlane, clock: Clock, journal: Journal, worker_id: str) -> None:
+        self.binding = binding
+        self.graph = binding.graph
+        self.plane = plane
+        self.clock = clock
+        self.journal = journal
+        self.worker_id = worker_id
+        self.state = RunState(lifetime_id=journal.lifetime_id)
+        self.conversation: list[Message] = []
+        self.recorded_calls: dict[str, ToolCall] = {}
+        """Outcomes of calls made by executions that have not finished, by call id."""
+        self.answers: dict[str, HitlResponse] = {}
+        """Decisions already in the record, by request id."""
+        self.asked: dict[str, asyncio.Future[HitlResponse]] = {}
+        """Who waits for a decision, by request id."""
+        self.streams: dict[str, Journal] = {}
+        """Journals of sandbox streams that are stored together with this one."""
+        self.thread: ToolThread | None = None
+        """Where the run's synchronous nodes run; made when one is first needed."""
+        self.stop_reason: str | None = None
+        self.broken: Exception | None = None
+        """Why this process cannot go on with the lifetime, usually a StoreError; the record stands and can be resumed."""
+        self.task: asyncio.Task[None] | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._recent: OrderedDict[int, AnyEntry] = OrderedDict()
+        self._uncommitted: list[AnyEntry] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    def replay(self, entries: Iterable[AnyEntry]) -> None:
+        """Take in what the record already holds, in one pass."""
+        calls: dict[str, dict[str, ToolCall]] = {}
+        for entry in entries:
+            apply(self.state, entry)
+            self._remember(entry)
+            if isinstance(entry, ToolCallEntry) and entry.phase == "outcome":
+                calls.setdefault(entry.links.parent_exec_id or "", {})[entry.header.exec_id] = entry.call
+            elif isinstance(entry, TaskExecution) and entry.phase == "finished":
+                calls.pop(entry.header.exec_id, None)
+            elif isinstance(entry, HitlEvent) and entry.response is not None:
+                self.answers[entry.response.request_id] = entry.response
+        self.recorded_calls = {call_id: call for group in calls.values() for call_id, call in group.items()}
+
+    def header(self, exec_id: str, name: str, status: Status, **more: Any) -> Header:
+        """A header with what all entries of this lifetime share."""
+        return Header(
+            lifetime_id=self.journal.lifetime_id,
+            exec_id=exec_id,
+            name=name,
+            status=status,
+            created_at=self.clock.now(),
+            graph_id=self.graph.name,
+            graph_version=self.graph.version,
+            tenant_id=self.state.tenant_id,
+            session_id=self.state.session_id,
+            worker_id=self.worker_id,
+            **more,
+        )
+
+    def write(self, kind: type[E], **fields: Any) -> E:
+        """Append an entry: it counts from now on, and is stored with the next commit."""
+        entry = kind(seq=self.journal.next_seq, **fields)
+        apply(self.state, entry)  # type: ignore[arg-type]
+        self.journal.add(entry)  # type: ignore[arg-type]
+        self._remember(entry)  # type: ignore[arg-type]
+        self._uncommitted.append(entry)  # type: ignore[arg-type]
+        return entry
+
+    async def commit(self) -> None:
+        """Store everything written so far, sandbox streams included, and show it to observers."""
+        fresh, self._uncommitted = self._uncommitted, []
+        await self.plane.commit(self.journal, *self.streams.values())
+        for observe in self.binding.on_entries:
+            observe(fresh)
+
+    def commit_soon(self) -> None:
+        """Commit in the background. If that fails the run cannot go on: it is broken off here, and whoever owns it now goes on."""
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.get_running_loop().create_task(self._commit_or_break())
+
+    async def _commit_or_break(self) -> None:
+        try:
+            await self.commit()
+        except StoreError as error:
+            self.broken = error
+            if self.task is not None:
+                self.task.cancel()
+
+    async def entry(self, seq: int) -> AnyEntry:
+        """One of this lifetime's entries."""
+        return self._recent.get(seq) or await self.plane.entry(self.journal.lifetime_id, seq)
+
+    def stop(self, reason: str) -> None:
+        """End the run as soon as what is running has been cancelled. The first reason stands."""
+        if self.stop_reason is None and not self.state.terminal:
+            self.stop_reason = reason
+            if self.task is not None:
+                self.task.cancel()
+
+    async def ask(self, request: HitlRequest) -> HitlResponse:
+        """Put a question into the record and wait for its answer, however long that takes. An answer already recorded is returned at
+        once; the same request is never put twice."""
+        if request.request_id in self.answers:
+            return self.answers[request.request_id]
+        answer: asyncio.Future[HitlResponse] = asyncio.get_running_loop().create_future()
+        self.asked[request.request_id] = answer
+        try:
+            if request.request_id not in self.state.requests:
+                header = self.header(request.request_id, request.kind, "WAITING")
+                self.write(HitlEvent, phase="requested", header=header, request=request)
+                await self.commit()
+            await self.take_decisions()
+            response = await answer
+        finally:
+            del self.asked[request.request_id]
+        self.answers[request.request_id] = response
+        header = self.header(request.request_id, request.kind, "SUCCEEDED")
+        self.write(HitlEvent, phase="answered", header=header, response=response)
+        await self.commit()
+        return response
+
+    async def take_decisions(self) -> None:
+        """Hand decisions from the inbox to whoever waits for them."""
+        for item in await self.plane.state.decisions(self.journal.lifetime_id):
+            waiting = self.asked.get(item.request_id)
+            if waiting is not None and not waiting.done():
+                response = HitlResponse.model_validate_json(item.data)
+                if response.subject_hash != self.state.requests[item.request_id].subject_hash:
+                    raise StoreError(f"the decision for request {item.request_id} was made about another text than the one asked")
+                waiting.set_result(response)
+
+    def _remember(self, entry: AnyEntry) -> None:
+        self.conversation.extend(entry.messages)
+        self._recent[entry.seq] = entry
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)

@@ -1,0 +1,282 @@
+"""Run: a lifetime as a person holds it. Await it, iterate it, answer it, stop it, resume it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, UserError
+from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
+from workbench.ports import InboxItem, Query
+from workbench.record.codec import encode_value
+from workbench.record.entries import StoredEntry, verify_chain
+from workbench.record.envelope import AnyEntry, Decision, HitlRequest, HitlResponse
+from workbench.record.events import AgentEvents
+from workbench.record.state import RunState, apply
+from workbench.record.values import Payload
+from workbench.runtime.data_plane import RUN_TOPIC
+from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.owner import is_dead
+
+if TYPE_CHECKING:
+    from workbench.runtime.workbench import Workbench
+
+POLL_SECONDS = 0.1
+"""How often a run that another process owns is looked at."""
+
+_FAILURES: dict[str, type[RunFailed]] = {kind.code: kind for kind in (MaxIterations, OutputInvalid)}
+
+Presenter = Callable[["Run"], None]
+_presenter: Presenter | None = None
+
+
+def set_presenter(presenter: Presenter | None) -> None:
+    """Say how `run.show()` draws; the notebook does, when its extension is loaded."""
+    global _presenter  # noqa: PLW0603 - one display a process
+    _presenter = presenter
+
+
+class Verified(NamedTuple):
+    """What `run.verify()` found to hold."""
+
+    entries: int
+    head: str
+    """The hash of the last entry: it stands for the whole record."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Something the run waits for a person to decide. The first decision counts, from whichever process it comes."""
+
+    run: Run
+    request: HitlRequest
+
+    @property
+    def title(self) -> str:
+        """The question."""
+        return self.request.title
+
+    @property
+    def tool(self) -> str:
+        """The tool or task it is about."""
+        return self.request.tool
+
+    @property
+    def args(self) -> Any:
+        """The arguments of the call."""
+        return run_sync(self.run._workbench.plane.value(self.request.args))
+
+    def happened(self, value: Any = None, *, note: str | None = None, actor: str = "code") -> None:
+        """The effect did happen, and `value` is what it returned."""
+        self._decide("happened", actor, note, Payload(inline=encode_value(value)))
+
+    def did_not_happen(self, *, note: str | None = None, actor: str = "code") -> None:
+        """The effect did not happen: run it."""
+        self._decide("did_not_happen", actor, note, None)
+
+    def stop(self, *, note: str | None = None, actor: str = "code") -> None:
+        """Stop the run."""
+        self._decide("stop", actor, note, None)
+
+    def _decide(self, decision: Decision, actor: str, note: str | None, value: Payload | None) -> None:
+        response = HitlResponse(
+            request_id=self.request.request_id,
+            decision=decision,
+            actor=actor,
+            subject_hash=self.request.subject_hash,
+            value=value,
+            note=note,
+        )
+        if not run_sync(self.run.decide(response)):
+            raise UserError(f"request {self.request.request_id} has been decided already; the first decision counts")
+
+    def __repr__(self) -> str:
+        return f"<Pending {self.request.kind}: {self.title}>"
+
+
+class Run:
+    """One run, live in this process or read from the store.
+
+    `await run` and `run.result()` wait for its end and give its value; a run that did not succeed raises RunFailed, RunStopped or
+    RunInterrupted. `async for event in run` yields its events as they happen.
+    """
+
+    def __init__(self, workbench: Workbench, run_id: str, life: Lifetime | None = None) -> None:
+        self.id = run_id
+        self._workbench = workbench
+        self._life = life
+        self._state = RunState(lifetime_id=run_id)
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands, up to date; for reading only."""
+        if self._life is not None:
+            return self._life.state
+        if not self._state.terminal:
+            run_sync(self._catch_up())
+        return self._state
+
+    @property
+    def status(self) -> str:
+        """`pending`, `running`, `waiting`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works on it."""
+        state = self.state
+        if state.terminal or (self._life is not None and self._life.broken is None):
+            return state.status
+        return state.status if run_sync(self._owned()) else "interrupted"
+
+    @property
+    def title(self) -> str:
+        """The task in one line."""
+        manifest = self.state.manifest
+        return manifest.title if manifest else ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self.state.terminal
+
+    @property
+    def value(self) -> Any:
+        """The value of a completed run; the run's error is raised if it has another end, RunError if it has none yet."""
+        if not self.state.terminal:
+            raise RunError(f"run {self.id} is {self.status}; `await run` or `run.result()` waits for its value", run=self)
+        return run_sync(self._outcome(self.state))
+
+    @property
+    def pending(self) -> list[Pending]:
+        """What the run waits for a person to decide, oldest first."""
+        return [Pending(self, request) for request in list(self.state.requests.values())]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return run_async(self._wait()).__await__()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Block until the run has ended and return its value.
+
+        Raises:
+            TimeoutError: after `timeout` seconds; the run goes on.
+            RunFailed, RunStopped, RunInterrupted: it has no value.
+        """
+        return run_sync(self._wait(), timeout)
+
+    def stop(self, reason: str = "stopped by the user") -> None:
+        """Ask the run to stop; returns at once. Whatever it is doing is cancelled, and the record says so.
+
+        Raises:
+            UserError: another process owns the run.
+        """
+        life = self._life
+        if self.done:
+            return
+        if life is None:
+            raise UserError(f"run {self.id} is not live in this process; stop it in the process that owns it")
+        if on_runtime_loop():
+            life.stop(reason)
+        else:
+            runtime_loop().call_soon_threadsafe(life.stop, reason)
+
+    def resume(self, **objects: Any) -> Run:
+        """Go on with an interrupted run from its record; `objects` are what its binder needs (`tools=`, `model=`, `graph=`,
+        `accept_changes=`). Finished work is not repeated."""
+        return self._workbench.resume(self.id, **objects)
+
+    def entries(self) -> list[AnyEntry]:
+        """The record, decoded."""
+        return run_sync(self._workbench.plane.entries(self.id))
+
+    def events(self) -> list[dict[str, Any]]:
+        """The agent events so far, in order; `workbench.record.events` lists their names and fields."""
+        reader = AgentEvents()
+        return [event for entry in self.entries() for event in reader.feed(entry)]
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        reader, seen = AgentEvents(), 0
+        subscription = self._workbench.bus.subscribe(RUN_TOPIC, self.id)
+        try:
+            messages = aiter(subscription)
+            while True:
+                for entry in await run_async(self._workbench.plane.entries(self.id, after=seen)):
+                    seen = entry.seq
+                    for event in reader.feed(entry):
+                        yield event
+                if reader.ended:
+                    return
+                try:
+                    async with asyncio.timeout(1):
+                        while (await anext(messages)).get("type") != "entry":
+                            pass
+                except TimeoutError:
+                    # The bus is only a hint, and a run of another process gives none: look at the log now and then.
+                    messages = aiter(subscription)
+        finally:
+            subscription.close()
+
+    def verify(self) -> Verified:
+        """Check the record against its hashes, its columns and the rules of its state.
+
+        Raises:
+            RecordCorrupt: names the first entry that does not hold.
+        """
+        return run_sync(self._verify())
+
+    def show(self) -> None:
+        """Draw the run; as text where no notebook has been loaded."""
+        if _presenter is None:
+            print(self)  # noqa: T201 - showing is what was asked for
+        else:
+            _presenter(self)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
+
+    async def decide(self, response: HitlResponse) -> bool:
+        """Put a decision into the inbox, from where the run's owner takes it; False if there is one already."""
+        item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
+        return await run_async(self._decide(item))
+
+    async def _decide(self, item: InboxItem) -> bool:
+        kept = await self._workbench.store.put_decision(item)
+        if self._life is not None:
+            await self._life.take_decisions()
+        return kept
+
+    async def _wait(self) -> Any:
+        life = self._life
+        if life is not None:
+            await asyncio.shield(life.ended)
+            if not life.state.terminal:
+                raise RunInterrupted(f"run {self.id} was broken off: {life.broken}; run.resume() goes on", run=self) from life.broken
+            return await self._outcome(life.state)
+        while not (await self._catch_up()).terminal:
+            if not await self._owned():
+                raise RunInterrupted(f"run {self.id} is unfinished and no process works on it; run.resume() goes on", run=self)
+            await asyncio.sleep(POLL_SECONDS)
+        return await self._outcome(self._state)
+
+    async def _outcome(self, state: RunState) -> Any:
+        if state.status == "completed":
+            value = await self._workbench.plane.value(state.output)
+            return self._life.binding.convert(value) if self._life is not None else value
+        if state.status == "aborted":
+            raise RunStopped(f"run {self.id} was stopped: {state.end_reason}", run=self)
+        assert state.error is not None
+        kind = _FAILURES.get(state.error.code, RunFailed)
+        raise kind(state.error.message, run=self, error_code=state.error.code)
+
+    async def _catch_up(self) -> RunState:
+        for entry in await self._workbench.plane.entries(self.id, after=self._state.seq):
+            apply(self._state, entry)
+        return self._state
+
+    async def _owned(self) -> bool:
+        lease = (await self._workbench.store.leases()).get(self.id)
+        return lease is not None and not is_dead(lease.owner)
+
+    async def _verify(self) -> Verified:
+        stored: list[StoredEntry] = [entry async for entry in self._workbench.store.read(Query(lifetime_ids=[self.id]))]
+        count, head = verify_chain(iter(stored), self.id)
+        fresh = Run(self._workbench, self.id)
+        await fresh._catch_up()
+        return Verified(count, head)

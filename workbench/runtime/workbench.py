@@ -1,0 +1,287 @@
+"""Workbench: the four ports and the lifetimes that this process owns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from workbench.errors import LeaseHeld, ToolBindingError, UnknownRun, UserError
+from workbench.graph.graph import AgentGraph
+from workbench.loop import run_sync
+from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
+from workbench.record.codec import GENESIS
+from workbench.record.entries import decode_entry
+from workbench.record.envelope import LifetimeEvent, Manifest
+from workbench.record.values import make_id
+from workbench.runtime.binding import Binder, Binding
+from workbench.runtime.clock import Clock, SystemClock, random_id
+from workbench.runtime.control_plane import ControlPlane
+from workbench.runtime.current import current
+from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
+from workbench.runtime.executor import Executor
+from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.owner import is_dead, owner_id
+from workbench.runtime.run import Run
+from workbench.tools.executor import ToolExecutor
+from workbench.tools.tool import Tool
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 15.0
+INBOX_SECONDS = 0.2
+"""How often decisions made in other processes are looked for while a run waits for one."""
+
+
+class Workbench:
+    """Where runs are started, found and resumed.
+
+    `binders` make the live objects of a recorded run anew, by the kind in its manifest. `inline` runs synchronous code on the loop: the
+    deterministic test profile.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: StateStore,
+        bus: EventBus,
+        blobs: BlobStore,
+        kv: KVStore,
+        clock: Clock | None = None,
+        new_id: Callable[[], str] = random_id,
+        inline: bool = False,
+        binders: Mapping[str, Binder] | None = None,
+        package: str = "",
+        owner: str | None = None,
+        spill_bytes: int = SPILL_BYTES,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self.store = state
+        self.bus = bus
+        self.blobs = blobs
+        self.kv = kv
+        self.clock = clock or SystemClock()
+        self.new_id = new_id
+        self.inline = inline
+        self.owner = owner or owner_id()
+        self.session_id = new_id()
+        """Links the runs that this process starts."""
+        self.plane = DataPlane(state, bus, blobs, spill_bytes=spill_bytes)
+        self.last: Run | None = None
+        """The run started or resumed most recently."""
+        self._binders = dict(binders or {})
+        self._package = package
+        self._lease_seconds = lease_seconds
+        self._control = ControlPlane(Executor(inline=inline))
+        self._live: dict[str, Lifetime] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
+
+    def start(self, binding: Binding, value: Any = None) -> Run:
+        """Start a run and return it; its first entry is stored by then."""
+        return run_sync(self.astart(binding, value))
+
+    async def astart(self, binding: Binding, value: Any = None) -> Run:
+        """`start`, on the runtime's loop."""
+        lifetime_id = self.new_id()
+        lease = await self.claim(lifetime_id)
+        life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+        life.state.session_id = self.session_id
+        life.write(
+            LifetimeEvent,
+            phase="created",
+            to_status="running",
+            header=life.header(lifetime_id, "created", "PENDING"),
+            manifest=binding.manifest(self._package),
+            input=await self.plane.payload(value),
+        )
+        await life.commit()
+        return self._drive(life)
+
+    def resume(self, run_id: str, **objects: Any) -> Run:
+        """Go on with an unfinished run whose process has died. A run that is live here is returned as it is.
+
+        Raises:
+            UnknownRun, LeaseHeld, ToolBindingError
+            UserError: the run has ended; what follows would be a fork.
+        """
+        return run_sync(self.aresume(run_id, **objects))
+
+    async def aresume(self, run_id: str, *, accept_changes: bool = False, **objects: Any) -> Run:
+        """`resume`, on the runtime's loop."""
+        if run_id in self._live:
+            return Run(self, run_id, self._live[run_id])
+        manifest = await self._manifest(run_id)
+        binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
+        lease = await self.claim(run_id)
+        entries = await self.plane.entries(run_id)
+        seq, head = await self.store.head(run_id)
+        life = self._lifetime(binding, Journal(run_id, epoch=lease.epoch, seq=seq, head=head))
+        life.replay(entries)
+        if life.state.terminal:
+            await self.store.release(run_id, self.owner)
+            raise UserError(f"run {run_id} has ended ({life.state.status}); there is nothing to resume")
+        life.write(
+            LifetimeEvent,
+            phase="resumed",
+            to_status="running",
+            header=life.header(make_id(run_id, "resumed", lease.epoch), "resumed", "RUNNING"),
+        )
+        await life.commit()
+        return self._drive(life)
+
+    def open(self, run_id: str) -> Run:
+        """A run by its id, or by a beginning of it that no other run shares.
+
+        Raises:
+            UnknownRun: there is none, or there are several.
+        """
+        return run_sync(self._open(run_id))
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest runs first."""
+        return run_sync(self._runs(limit))
+
+    async def claim(self, lifetime_id: str) -> Lease:
+        """Take a lifetime for this process; a lease whose owner is known to be dead does not stand in the way.
+
+        Raises:
+            LeaseHeld: another process is working on it.
+        """
+        try:
+            return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
+        except LeaseHeld:
+            lease = (await self.store.leases()).get(lifetime_id)
+            if lease is None or not is_dead(lease.owner):
+                raise
+            await self.store.release(lifetime_id, lease.owner)
+            return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
+
+    def close(self) -> None:
+        """Break off live runs (they can be resumed), give up leases and close the stores."""
+        run_sync(self.aclose())
+
+    async def aclose(self) -> None:
+        """`close`, on the runtime's loop."""
+        tasks = [life.task for life in self._live.values() if life.task is not None]
+        tasks += [self._housekeeping] if self._housekeeping is not None else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for port in (self.store, self.bus, self.blobs, self.kv):
+            await port.close()
+
+    def _lifetime(self, binding: Binding, journal: Journal) -> Lifetime:
+        return Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner)
+
+    def _drive(self, life: Lifetime) -> Run:
+        lifetime_id = life.journal.lifetime_id
+        self._live[lifetime_id] = life
+        life.task = asyncio.get_running_loop().create_task(self._until_ended(life), name=f"run {lifetime_id}")
+        if self._housekeeping is None or self._housekeeping.done():
+            self._housekeeping = asyncio.get_running_loop().create_task(self._housekeep())
+        self.last = Run(self, lifetime_id, life)
+        return self.last
+
+    async def _until_ended(self, life: Lifetime) -> None:
+        lifetime_id = life.journal.lifetime_id
+        try:
+            await self._control.drive(life)
+        finally:
+            del self._live[lifetime_id]
+            await self.store.release(lifetime_id, self.owner)
+
+    async def _housekeep(self) -> None:
+        """While runs are live: keep their leases, and fetch decisions made in other processes."""
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while self._live:
+            await asyncio.sleep(INBOX_SECONDS)
+            for life in list(self._live.values()):
+                if life.asked:
+                    await life.take_decisions()
+            if loop.time() - renewed > self._lease_seconds / 3:
+                renewed = loop.time()
+                await self.store.renew(self.owner, self._lease_seconds)
+
+    async def _manifest(self, run_id: str) -> Manifest:
+        query = Query(lifetime_ids=[run_id], kinds=["lifetime_event"], phases=["created"], limit=1)
+        async for stored in self.store.read(query):
+            entry = decode_entry(stored)
+            if isinstance(entry, LifetimeEvent) and entry.manifest is not None:
+                return entry.manifest
+        raise UnknownRun(f"there is no run {run_id!r} in this store; `wb.runs()` lists what there is")
+
+    async def _bind(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding:
+        if manifest.kind != "graph":
+            return await self._binders[manifest.kind](manifest, accept_changes=accept_changes, **objects)
+        graph = objects.pop("graph", None)
+        if not isinstance(graph, AgentGraph):
+            raise UserError(f"this run is of the graph {manifest.graph_id!r}; give it: resume(run_id, graph=…)")
+        changed = [name for name, code in manifest.resources["nodes"].items() if graph.source_hashes().get(name) != code]
+        if (graph.hash != manifest.graph_hash or changed) and not accept_changes:
+            what = f"its nodes {changed}" if changed else "its structure"
+            raise ToolBindingError(
+                f"graph {graph.name!r} has changed since the run began ({what}); give accept_changes=True to go on with it"
+            )
+        return graph_binding(graph, title=manifest.title, workbench=self, **objects)
+
+    async def _open(self, run_id: str) -> Run:
+        if run_id in self._live:
+            return Run(self, run_id, self._live[run_id])
+        matches = [found async for found in self._ids() if found.startswith(run_id)]
+        if len(matches) != 1 or not run_id:
+            many = (
+                f"several runs begin with {run_id!r}: {', '.join(matches[:5])}" if matches else f"there is no run {run_id!r} in this store"
+            )
+            raise UnknownRun(f"{many}; `wb.runs()` lists what there is")
+        return Run(self, matches[0], self._live.get(matches[0]))
+
+    async def _runs(self, limit: int) -> list[Run]:
+        return [Run(self, found, self._live.get(found)) async for found in self._ids(limit)]
+
+    async def _ids(self, limit: int | None = None) -> Any:
+        query = Query(kinds=["lifetime_event"], phases=["created"], newest_first=True, limit=limit)
+        async for stored in self.store.read(query):
+            yield stored.lifetime_id
+
+
+def graph_binding(
+    graph: AgentGraph, *, title: str, workbench: Workbench, tools: Iterable[Tool | Callable[..., Any]] = (), resources: Any = None
+) -> Binding:
+    """The binding of a plain graph."""
+    executor = ToolExecutor(tools, inline=workbench.inline)
+    described = {"tools": [tool.manifest() for tool in executor.tools.values()]}
+    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor)
+
+
+def start(
+    graph: AgentGraph,
+    input: Any = None,
+    *,
+    tools: Iterable[Tool | Callable[..., Any]] = (),
+    resources: Any = None,
+    workbench: Workbench | None = None,
+) -> Run:
+    """Start a run of `graph` with `input` as what its first Task receives.
+
+    `tools` are what nodes may call by `ctx.call_tool`; `resources` is handed to them as `ctx.resources` and not recorded.
+    """
+    bench = workbench or current()
+    return bench.start(graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources), input)
+
+
+def open(run_id: str, *, workbench: Workbench | None = None) -> Run:
+    """A run by its id or an unambiguous beginning of it. Looking at a run never goes on with it."""
+    return (workbench or current()).open(run_id)
+
+
+def resume(run_id: str, *, workbench: Workbench | None = None, **objects: Any) -> Run:
+    """Go on with an interrupted run; `objects` are what it needs: `tools=`, `model=`, `graph=`, `accept_changes=`."""
+    bench = workbench or current()
+    return bench.resume(bench.open(run_id).id, **objects)
+
+
+def runs(limit: int = 20, *, workbench: Workbench | None = None) -> list[Run]:
+    """The newest runs first."""
+    return (workbench or current()).runs(limit)
