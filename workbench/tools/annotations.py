@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import math
 import pathlib
 import types
 import typing
@@ -77,3 +78,26 @@ def fields_text(annotation: Any) -> str:
     if fields is not None:
         return "dict with " + ", ".join(f"{name}: {type_text(hint)}" for name, hint in fields.items()) if fields else ""
     return next((text for arg in get_args(annotation) if (text := fields_text(arg))), "")
+
+
+def default_text(value: Any) -> str:
+    """A default as Python source, with double quotes; `...` for what has no literal."""
+    if type(value) is str:
+        # repr chooses double quotes when the text holds a single one, and keeps every escape right.
+        return '"' + repr("'" + value)[2:-1] + '"' if '"' not in value else repr(value)
+    if isinstance(value, enum.Enum):
+        return default_text(value.value)
+    if isinstance(value, pathlib.PurePath):
+        return default_text(str(value))
+    if type(value) is float and not math.isfinite(value):
+        return "..."
+    if value is None or type(value) in (bool, int, float, bytes):
+        return repr(value)
+    if type(value) in (list, tuple):
+        inner = ", ".join(default_text(item) for item in value)
+        if type(value) is list:
+            return f"[{inner}]"
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if type(value) is dict:
+        return "{" + ", ".join(f"{default_text(key)}: {default_text(item)}" for key, item in value.items()) + "}"
+    return "..."

@@ -19,9 +19,7 @@ def stub(tool: Tool) -> str:
     if not documentation:
         return f"def {tool.signature}: ..."
     text = documentation.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if text.endswith('"'):
-        text = text[:-1] + '\\"'
-    closing = "\n" if "\n" in text else ""
+    closing = "\n" if "\n" in text or text.endswith('"') else ""
     return f"def {tool.signature}:\n" + textwrap.indent(f'"""{text}{closing}"""', "    ")
 
 

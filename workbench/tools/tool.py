@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import keyword
-import math
 import textwrap
 import typing
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from workbench.errors import ToolInputInvalid, UserError
 from workbench.record import codec
-from workbench.tools.annotations import type_text
+from workbench.tools.annotations import default_text, type_text
 from workbench.tools.docstrings import argument_texts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -381,22 +380,3 @@ def _declaration(parameter: Parameter) -> str:
     if parameter.required:
         return text
     return f"{text} = {default_text(parameter.default)}" if parameter.annotation else f"{text}={default_text(parameter.default)}"
-
-
-def default_text(value: Any) -> str:
-    """A default as Python source, with double quotes; `...` for what has no literal."""
-    if type(value) is str:
-        # repr chooses double quotes when the text holds a single one, and keeps every escape right.
-        return '"' + repr("'" + value)[2:-1] + '"' if '"' not in value else repr(value)
-    if type(value) is float and not math.isfinite(value):
-        return "..."
-    if value is None or type(value) in (bool, int, float, bytes):
-        return repr(value)
-    if type(value) in (list, tuple):
-        inner = ", ".join(default_text(item) for item in value)
-        if type(value) is list:
-            return f"[{inner}]"
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if type(value) is dict:
-        return "{" + ", ".join(f"{default_text(key)}: {default_text(item)}" for key, item in value.items()) + "}"
-    return "..."
