@@ -8,7 +8,7 @@ Values keep their meaning. What JSON cannot say carries a tag, an object with on
     bytes        {"$bytes": base64}          time         {"$time": "10:00:00"}
     other keys   {"$dict": [[k, v], ..]}     timedelta    {"$timedelta": [days, seconds, microseconds]}
     NaN, inf     {"$float": "nan"}           int > 64 bit {"$int": "0x.."}
-    lone surrogates in a string              {"$str": base64 of UTF-16-LE}
+    lone surrogates in a string              {"$str": base64 of UTF-8 with them}
 
 A date with a time zone keeps its offset, not the zone's name.
 
@@ -51,7 +51,7 @@ def encode_value(value: Any) -> Any:
 def _encode(value: Any, where: str, depth: int) -> Any:
     kind = type(value)
     if kind is str:
-        return value if value.isascii() or _is_utf8(value) else {"$str": _b64(value.encode("utf-16-le", "surrogatepass"))}
+        return value if value.isascii() or _is_utf8(value) else {"$str": _b64(value.encode(errors="surrogatepass"))}
     if value is None or kind is bool:
         return value
     if kind is int:
@@ -76,6 +76,10 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is Decimal:
         return {"$decimal": str(value)}
     if kind is datetime or kind is date or kind is time:
+        if kind is not date and (offset := value.utcoffset()) and offset.microseconds:
+            raise UnencodableValue(
+                f"{where} has a time zone whose offset, {offset}, is no whole number of seconds; no ISO 8601 reader keeps it"
+            )
         return {f"${kind.__name__}": value.isoformat()}
     if kind is timedelta:
         return {"$timedelta": [value.days, value.seconds, value.microseconds]}
@@ -98,7 +102,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$timedelta": lambda body: timedelta(*body),
     "$float": float,
     "$int": lambda body: int(body, 16),
-    "$str": lambda body: base64.b64decode(body, validate=True).decode("utf-16-le", "surrogatepass"),
+    "$str": lambda body: base64.b64decode(body, validate=True).decode(errors="surrogatepass"),
 }
 
 

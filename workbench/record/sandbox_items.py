@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.record.values import ErrorInfo, Payload, Value
+from workbench.record.values import ErrorInfo, Payload, Text, Value
 
 EngineName = Literal["littrs", "monty"]
 
@@ -31,9 +31,9 @@ class SandboxBlock(Value):
     """One block of code that was run."""
 
     block_no: int
-    code: str
+    code: Text
     engine: EngineName
-    reason: str | None = None
+    reason: Text | None = None
     """Why this engine ran it, when that was not a matter of course."""
     status: BlockStatus
     calls: tuple[RecordedCall, ...] = ()
