@@ -32,6 +32,8 @@ class SandboxBlock(Value):
 
     block_no: int
     code: Text
+    tools: tuple[str, ...] = ()
+    """The tools that were defined when it ran, called or not."""
     engine: EngineName
     reason: Text | None = None
     """Why this engine ran it, when that was not a matter of course."""

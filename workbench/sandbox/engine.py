@@ -1,0 +1,153 @@
+"""What a sandbox engine is: the values that cross to and from it, and the protocol both engines keep.
+
+It decides nothing: `session` owns the stream, `faithful` chooses the engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from workbench.record.sandbox_items import BlockStatus, EngineName, RecordedCall
+from workbench.record.values import ErrorInfo
+from workbench.sandbox.lowering import Program
+
+HostCall = Callable[[str, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
+"""The host answers a call made by sandbox code: (tool name, positional arguments, keyword arguments) → value.
+
+An exception it raises is raised inside the sandbox, where code can catch it. `ProgramEnd` ends the program instead.
+"""
+
+
+class ProgramEnd(Exception):  # noqa: N818 - an end, not an error
+    """Raised by a `HostCall`: the program has reached its end (`finish`) or was stopped. Sandbox code cannot catch it."""
+
+
+class Raised(Exception):  # noqa: N818 - it carries an exception into the sandbox
+    """A host call failed; `type` is the class the sandbox raises, which every engine knows."""
+
+    def __init__(self, type: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+
+
+class Unfit(Exception):  # noqa: N818 - a fact about the engine; the other engine runs the block instead
+    """The engine met something it cannot represent faithfully in the middle of a block.
+
+    `error` is what a session that may not change engines reports. `intact` says whether the engine can still be used.
+    """
+
+    def __init__(self, reason: str, error: ErrorInfo, *, intact: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.error = error
+        self.intact = intact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one block may use. Every limit is on by default."""
+
+    max_seconds: float = 30.0
+    """Wall clock of the block's own work; time spent in host calls does not count, time asleep does."""
+    max_memory: int = 512 * 2**20
+    """Bytes."""
+    max_recursion_depth: int = 500
+    max_instructions: int = 50_000_000
+    """Of each top-level statement; littrs counts instructions, monty only time."""
+    max_output: int = 100_000
+    """Characters of prints that are kept; the rest is dropped, and the block says so."""
+    max_tool_calls: int = 10_000
+    max_source: int = 200_000
+    """Characters of code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockResult:
+    """What one block did."""
+
+    status: BlockStatus
+    value: Any = None
+    """The last expression's value, or None."""
+    prints: str = ""
+    output_truncated: bool = False
+    error: ErrorInfo | None = None
+    engine: EngineName
+    reason: str | None = None
+    """Why this engine, when that was not a matter of course."""
+    calls: tuple[RecordedCall, ...] = ()
+    duration_ms: float
+    digest: str = ""
+
+
+class Output:
+    """What a block prints: the beginning is kept, all of it is hashed, so that the digest does not depend on the cap."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: list[str] = []
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, text: str) -> None:
+        self._hash.update(text.encode("utf-8", "surrogatepass"))
+        room = self._limit - self._size
+        if room > 0:
+            self._kept.append(text[:room])
+        self._size += len(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._kept)
+
+    @property
+    def truncated(self) -> bool:
+        return self._size > self._limit
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One block as an engine receives it."""
+
+    code: str
+    tools: Collection[str]
+    call: HostCall
+    """Answers tools and, under names that start with `os.`, the clock and randomness. Raises `Raised` or `ProgramEnd`, nothing else."""
+    output: Output
+    seconds: float
+    program: Program | None = None
+    """The code as the gate lowered it for littrs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """How an engine got on with a block. `lost` means that the engine is gone, and the block's variables with it."""
+
+    status: BlockStatus
+    value: Any = None
+    error: ErrorInfo | None = None
+    lost: bool = field(default=False)
+
+
+class Engine(Protocol):
+    """One interpreter with its variables.
+
+    `feed` returns for whatever the code does; it raises `Unfit` when the block must be run by another engine, and when it is cancelled the
+    engine is lost. Nothing else may be called while a feed runs.
+    """
+
+    @property
+    def name(self) -> EngineName: ...
+
+    async def feed(self, block: Block) -> Fed: ...
+
+    async def set(self, name: str, value: Any) -> None: ...
+
+    async def close(self) -> None: ...

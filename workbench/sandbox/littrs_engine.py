@@ -1,0 +1,219 @@
+"""littrs as an engine: our end of one worker process.
+
+Not here: what littrs may be given (`faithful`), and what runs in the process (`littrs_worker`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import weakref
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.record.codec import decode_value, encode_value
+from workbench.record.values import ErrorInfo
+from workbench.sandbox import warden
+from workbench.sandbox.engine import Block, Fed, Limits, ProgramEnd, Raised, Unfit
+from workbench.sandbox.faithful import holds
+
+_WORKER = Path(__file__).with_name("littrs_worker.py")
+_GRACE = 2.0
+"""Seconds past its limit that a worker may take to end itself before it is killed from here."""
+_START = 20.0
+_MAX_FRAME = 64 * 2**20
+_NATIVE = re.compile(r"^(?:Runtime error: )?(\w*(?:Error|Exception)): (.*)$", re.DOTALL)
+
+
+def _extension() -> str | None:
+    """The file of littrs' extension module, found without importing it, or None where littrs cannot run."""
+    spec = importlib.util.find_spec("littrs") if os.name == "posix" else None
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    return next((str(path) for folder in folders for path in Path(folder).glob("littrs*.so")), None)
+
+
+EXTENSION = _extension()
+AVAILABLE = EXTENSION is not None
+"""Whether littrs is installed and this platform can confine it."""
+
+
+class WorkerGone(Exception):  # noqa: N818 - the worker's end, expected of hostile code
+    """The worker process has ended."""
+
+
+class LittrsEngine:
+    """One littrs worker; started by `start`, killed by `close`, by cancelling a feed, or with its last reference."""
+
+    name: Literal["littrs"] = "littrs"
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self._end = weakref.finalize(self, _kill, process, connection)
+
+    @classmethod
+    async def start(cls, limits: Limits) -> LittrsEngine:
+        assert EXTENSION is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220 - about a millisecond; the interpreter then starts by itself
+                [sys.executable, "-I", "-S", str(_WORKER), EXTENSION],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                cwd=warden.empty_directory(),
+                start_new_session=True,
+            )
+        warden.watch(process.pid)
+        ours.setblocking(False)
+        engine = cls(process, ours)
+        try:
+            await engine._write(asdict(limits))
+            async with asyncio.timeout(_START):
+                await engine._read()
+        except BaseException:
+            engine._end()
+            raise
+        return engine
+
+    async def feed(self, block: Block) -> Fed:
+        assert block.program is not None
+        chunks = [[chunk.source, chunk.line, chunk.is_value] for chunk in block.program.chunks]
+        try:
+            await self._write({"op": "feed", "chunks": chunks, "sites": block.program.sites, "seconds": block.seconds})
+            return await self._converse(block)
+        except TimeoutError:
+            await self.close()
+            return Fed(status="interrupted", lost=True, error=_out_of_time(block.seconds))
+        except (WorkerGone, OSError):
+            await self.close()
+            return Fed(status="interrupted", lost=True, error=_obituary(self._process.returncode, block.seconds))
+        except Unfit:
+            raise
+        except BaseException:
+            self._end()  # cancelled: the worker may be in the middle of anything
+            raise
+
+    async def _converse(self, block: Block) -> Fed:
+        loop = asyncio.get_running_loop()
+        left = block.seconds
+        promote: Unfit | None = None
+        ended: Literal["finished", "limit"] = "finished"
+        while True:
+            began = loop.time()
+            async with asyncio.timeout(max(left, 0) + _GRACE):
+                message = await self._read()
+            left -= loop.time() - began
+            block.output.add(message["prints"])
+            if message["op"] == "done":
+                break
+            args = tuple(decode_value(value) for value in message["args"])
+            kwargs = {name: decode_value(value) for name, value in message["kwargs"]}
+            try:
+                value = await block.call(message["name"], args, kwargs)
+            except ProgramEnd:
+                await self._write({"why": "end"})
+            except Raised as error:
+                await self._write({"why": "error", "type": error.type, "message": error.message})
+            else:
+                if holds(value):
+                    await self._write({"value": encode_value(value)})
+                else:
+                    reason = f"`{message['name']}` returned a value that littrs does not hold: {_unheld(value)}"
+                    promote = Unfit(reason, ErrorInfo(code="tool_output_invalid", type="TypeError", message=reason))
+                    await self._write({"why": "end"})
+        if promote is not None:
+            raise promote
+        return self._outcome(message)
+
+    @staticmethod
+    def _outcome(message: dict[str, Any]) -> Fed:
+        if native := message.get("native"):
+            found = _NATIVE.match(native["message"])
+            kind, text = found.groups() if found else ("RuntimeError", native["message"])
+            raise Unfit(
+                f"line {native['line']}: littrs stopped with {native['message']!r}",
+                ErrorInfo(code="sandbox_error", type=kind, message=text, line=native["line"]),
+                intact=native["intact"] and "limit" not in native["message"],
+            )
+        if stopped := message["stopped"]:
+            if stopped["why"] == "end":
+                return Fed(status="finished")
+            return Fed(
+                status="error",
+                error=ErrorInfo(code="sandbox_error", type=stopped["type"], message=stopped["message"], line=stopped["line"]),
+            )
+        return Fed(status="ok", value=decode_value(message["value"]))
+
+    async def set(self, name: str, value: Any) -> None:
+        try:
+            await self._write({"op": "set", "name": name, "value": encode_value(value)})
+            await self._read()
+        except (WorkerGone, OSError) as error:
+            await self.close()
+            raise WorkerGone("the littrs worker ended while a variable was set") from error
+
+    async def close(self) -> None:
+        if self._end.alive:
+            await asyncio.to_thread(self._end)
+
+    async def _write(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode()
+        await asyncio.get_running_loop().sock_sendall(self._connection, struct.pack("!I", len(data)) + data)
+
+    async def _read(self) -> dict[str, Any]:
+        (size,) = struct.unpack("!I", await self._exactly(4))
+        if size > _MAX_FRAME:
+            raise WorkerGone("the littrs worker sent more than a frame may hold")
+        message: dict[str, Any] = json.loads(await self._exactly(size))
+        return message
+
+    async def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = await asyncio.get_running_loop().sock_recv(self._connection, min(size - len(data), 2**20))
+            if not part:
+                raise WorkerGone("the littrs worker closed its connection")
+            data += part
+        return bytes(data)
+
+
+def _kill(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    connection.close()
+    process.kill()
+    process.wait()
+    with contextlib.suppress(OSError):
+        warden.forget(process.pid)
+
+
+def _out_of_time(seconds: float) -> ErrorInfo:
+    return ErrorInfo(code="sandbox_limit", type="TimeoutError", message=f"the block ran longer than {seconds:g} s")
+
+
+def _obituary(returncode: int | None, seconds: float) -> ErrorInfo:
+    """What a worker's exit status says about why it ended."""
+    match returncode:
+        case -14:  # SIGALRM, its own clock
+            return _out_of_time(seconds)
+        case 66 | -6:  # it ran out of memory in Python, or littrs' allocator aborted
+            return ErrorInfo(code="sandbox_limit", type="MemoryError", message="the block needed more memory than it may use")
+    return ErrorInfo(code="sandbox_crashed", type="RuntimeError", message="the sandbox's worker process ended unexpectedly")
+
+
+def _unheld(value: Any) -> str:
+    """The type of the first part of `value` that littrs does not hold."""
+    if isinstance(value, (list, tuple)):
+        return next((_unheld(item) for item in value if not holds(item)), type(value).__name__)
+    if isinstance(value, dict):
+        return next((_unheld(part) for pair in value.items() for part in pair if not holds(part)), type(value).__name__)
+    return f"{type(value).__name__} {str(value)[:40]!r}" if isinstance(value, int) else type(value).__name__

@@ -1,0 +1,200 @@
+"""The process that runs littrs. Started by `littrs_engine` as a plain script: it may import only what starts fast.
+
+It speaks frames (four bytes of length, then JSON) over its standard input, which is a socket. Values cross in the form of
+`workbench.record.codec`; only the tags that littrs' values need are known here.
+
+littrs holds the interpreter lock while it runs, so no thread could watch the clock. An interval timer can: its signal ends the process.
+"""
+
+import importlib.util
+import io
+import json
+import math
+import os
+import signal
+import socket
+import struct
+import sys
+
+try:
+    import resource
+except ImportError:  # not on this platform; the owner's own clock remains
+    resource = None
+
+
+def pack(value):
+    kind = type(value)
+    if value is None or kind is bool or kind is int or kind is str:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": str(value)}
+    if kind is list:
+        return [pack(item) for item in value]
+    if kind is tuple:
+        return {"$tuple": [pack(item) for item in value]}
+    if kind is dict:
+        if all(type(key) is str and not key.startswith("$") for key in value):
+            return {key: pack(item) for key, item in value.items()}
+        return {"$dict": [[pack(key), pack(item)] for key, item in value.items()]}
+    raise TypeError(f"littrs gave a {kind.__name__}")
+
+
+def unpack(data):
+    if type(data) is list:
+        return [unpack(item) for item in data]
+    if type(data) is dict:
+        if len(data) == 1:
+            (tag, body), *_ = data.items()
+            if tag == "$tuple":
+                return tuple(unpack(item) for item in body)
+            if tag == "$dict":
+                return {unpack(key): unpack(item) for key, item in body}
+            if tag == "$float":
+                return float(body)
+            if tag.startswith("$"):
+                raise TypeError(f"unknown tag {tag}")
+        return {key: unpack(item) for key, item in data.items()}
+    return data
+
+
+class Wire:
+    def __init__(self, connection):
+        self.connection = connection
+        self.reader = connection.makefile("rb")
+
+    def read(self):
+        head = self.reader.read(4)
+        if len(head) < 4:
+            os._exit(0)  # the owner is gone
+        return json.loads(self.reader.read(struct.unpack("!I", head)[0]))
+
+    def write(self, message):
+        data = json.dumps(message).encode()
+        self.connection.sendall(struct.pack("!I", len(data)) + data)
+
+
+class Worker:
+    def __init__(self, wire, engine, limits):
+        self.wire = wire
+        self.engine = engine
+        self.seconds = 0.0
+        self.sites = []
+        self.stopped = None  # why the rest of the block must not run
+        self.printed = []
+        engine.limit(max_instructions=limits["max_instructions"], max_recursion_depth=limits["max_recursion_depth"])
+        engine.register("__w", self.work)
+        engine.register("__s", lambda args: self.stopped is not None)
+
+    def clock(self, on):
+        """Let the block's own time run, or stop it while the host works."""
+        if hasattr(signal, "setitimer"):
+            left, _ = signal.setitimer(signal.ITIMER_REAL, max(self.seconds, 0.001) if on else 0)
+            if not on:
+                self.seconds = left
+
+    def work(self, args):
+        """One lowered call. littrs swallows exceptions, so whatever happens is kept in `stopped`."""
+        if self.stopped is not None:
+            return None
+        site, *values = args
+        try:
+            return self.carry_out(self.sites[site], values)
+        except MemoryError:
+            os._exit(66)
+        except Exception as error:
+            self.stopped = {"why": "error", "type": type(error).__name__, "message": str(error), "line": self.sites[site]["line"]}
+            return None
+
+    def carry_out(self, site, values):
+        if site["op"] == "print":
+            text = io.StringIO()
+            print(*values, sep=site["sep"], end=site["end"], file=text)
+            self.printed.append(text.getvalue())
+            return None
+        if site["op"] == "text":
+            given = iter(values)
+            return "".join(part if type(part) is str else self.formatted(next(given), *part) for part in site["parts"])
+        positional = values[: site["positional"]]
+        keywords = list(zip(site["keywords"], values[site["positional"] :]))
+        self.clock(False)
+        self.wire.write(
+            {
+                "op": "call",
+                "name": site["name"],
+                "args": [pack(value) for value in positional],
+                "kwargs": [[name, pack(value)] for name, value in keywords],
+                "prints": self.flushed(),
+            }
+        )
+        answer = self.wire.read()
+        self.clock(True)
+        if "value" in answer:
+            return unpack(answer["value"])
+        self.stopped = {**answer, "line": site["line"]}
+        return None
+
+    @staticmethod
+    def formatted(value, conversion, spec):
+        made = {"s": str, "r": repr, "a": ascii, "": lambda same: same}[conversion](value)
+        return format(made, spec)
+
+    def flushed(self):
+        text, self.printed = "".join(self.printed), []
+        return text
+
+    def feed(self, message):
+        self.sites, self.stopped, self.seconds = message["sites"], None, message["seconds"]
+        done = {"op": "done", "value": None}
+        self.clock(True)
+        for source, line, is_value in message["chunks"]:
+            try:
+                value = self.engine.run(source)
+                if is_value and self.stopped is None:
+                    done["value"] = pack(value)
+            except BaseException as error:
+                # a Rust panic is a BaseException and leaves the interpreter in doubt; an ordinary refusal does not
+                done["native"] = {"message": str(error), "line": line, "intact": isinstance(error, Exception)}
+            if self.stopped is not None or "native" in done:
+                break
+        self.clock(False)
+        self.wire.write({**done, "stopped": self.stopped, "prints": self.flushed()})
+
+    def serve(self):
+        while True:
+            message = self.wire.read()
+            if message["op"] == "feed":
+                self.feed(message)
+            else:
+                self.engine.set(message["name"], unpack(message["value"]))
+                self.wire.write({"op": "done"})
+
+
+def confine(limits):
+    """Bound this process's memory and let it leave no files; what it has mapped so far is not the block's."""
+    if resource is None:
+        return
+    try:
+        with open("/proc/self/statm") as statm:
+            mapped = int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        mapped = 256 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + limits["max_memory"],) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def main():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter's stop button signals every process of the kernel's group
+    # the extension alone: the package's own __init__ would import more than all the rest together
+    spec = importlib.util.spec_from_file_location("littrs", sys.argv[1])
+    littrs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(littrs)
+    wire = Wire(socket.socket(fileno=0))
+    limits = wire.read()
+    confine(limits)
+    wire.write({"op": "ready"})
+    Worker(wire, littrs.Sandbox(builtins=True), limits).serve()
+
+
+if __name__ == "__main__":
+    main()
