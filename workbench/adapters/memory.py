@@ -132,7 +132,10 @@ class MemoryStateStore:
 
     async def put_decision(self, item: InboxItem) -> bool:
         """Keep the first decision for a request."""
-        return self._inbox.setdefault(item.request_id, item) is item
+        if item.request_id in self._inbox:
+            return False
+        self._inbox[item.request_id] = item
+        return True
 
     async def decisions(self, lifetime_id: str) -> list[InboxItem]:
         """The decisions kept for a lifetime, oldest first."""

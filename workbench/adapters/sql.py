@@ -77,7 +77,7 @@ class SqlStateStore:
             StoreError: when the file cannot be used.
             StoreTooNew: when a newer version of the package wrote it.
         """
-        self.path = _path_of(url)
+        self.path = _path_of(url).absolute()
         self._clock = clock
         self._heads: dict[str, tuple[int, str]] = {}
         self._writer = Writer(open_writer(self.path), self.path)
