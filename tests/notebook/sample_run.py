@@ -1,0 +1,574 @@
+"""Records of runs to draw: each function returns the entries of one lifetime, as the runtime would have written them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from workbench.record.codec import encode_value
+from workbench.record.envelope import (
+    AnyEntry,
+    Header,
+    HitlEvent,
+    HitlRequest,
+    HitlResponse,
+    LifetimeEvent,
+    Links,
+    Manifest,
+    NextTask,
+    PlanExecution,
+    PlanResult,
+    TaskExecution,
+    TaskResult,
+    Telemetry,
+    ToolCallEntry,
+)
+from workbench.record.values import BlobRef, ErrorInfo, Message, Payload, ToolCall, make_id
+
+RUN_ID = "6f1c2b7e-4c1d-4f53-9a57-0d4f3a1b2c3d"
+TASK = "Compare the prices of AAPL, MSFT and NVDA and tell me which one rose most this week."
+IMG = "<img src=x onerror=\"window.pwned=1;document.title='pwned'\">"
+"""What a hostile page, tool or model would like the browser to run."""
+
+
+def payload(value: Any) -> Payload:
+    """The value, encoded inline."""
+    return Payload(inline=encode_value(value))
+
+
+def blob(size: int = 2_400_000) -> Payload:
+    """A reference to a value too big for the log."""
+    return Payload(blob=BlobRef(uri="file:blobs/9f/86d0", size_bytes=size, sha256="9f86d081884c7d65" * 4))
+
+
+class Recorder:
+    """Writes a lifetime's entries in order, on a clock that moves only when told to."""
+
+    def __init__(self, run_id: str = RUN_ID) -> None:
+        self.run_id = run_id
+        self.now = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+        self.entries: list[AnyEntry] = []
+        self.last_plan = ""
+        self.last_task = ""
+        self.calls = 0
+
+    def wait(self, ms: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(milliseconds=ms)
+
+    def created(self, task: Any = TASK, *, kind: str = "agent", title: str | None = None, **resources: Any) -> None:
+        described = {
+            "model": {"name": "openai:gpt-5-mini"},
+            "tools": [{"name": "get_price"}, {"name": "send_email"}],
+            "max_iterations": 10,
+            "engine": "auto",
+        }
+        manifest = Manifest(
+            graph_id="codeact" if kind == "agent" else "coding",
+            graph_version="1.0.0",
+            graph_hash="ab" * 32,
+            title=title or str(task).splitlines()[0],
+            kind=kind,
+            resources=(described | resources) if kind == "agent" else {},
+        )
+        self._add(
+            LifetimeEvent,
+            phase="created",
+            to_status="running",
+            manifest=manifest,
+            input=payload(task),
+            header=self._header(self.run_id, "created", "RUNNING"),
+        )
+
+    def resumed(self) -> None:
+        self._add(LifetimeEvent, phase="resumed", to_status="running", header=self._header(self.run_id, "resumed", "RUNNING"))
+
+    def ended(self, to_status: str, *, output: Payload | None = None, error: ErrorInfo | None = None, reason: str | None = None) -> None:
+        self._add(
+            LifetimeEvent,
+            phase="ended",
+            to_status=to_status,
+            output=output,
+            error=error,
+            reason=reason,
+            header=self._header(self.run_id, "ended", "SUCCEEDED" if to_status == "completed" else "FAILED"),
+        )
+
+    def start(self, name: str, index: int = 0) -> str:
+        exec_id = make_id(self.run_id, "task", name, index, len(self.entries))
+        self.last_task = exec_id
+        self._add(
+            TaskExecution,
+            phase="started",
+            links=Links(parent_plan_exec_id=self.last_plan or None),
+            header=self._header(exec_id, name, "RUNNING", iteration_idx=index),
+        )
+        return exec_id
+
+    def finish(
+        self,
+        exec_id: str,
+        name: str,
+        index: int = 0,
+        *,
+        output: Any = None,
+        error: ErrorInfo | None = None,
+        messages: tuple[Message, ...] = (),
+        links: Links | None = None,
+        **telemetry: Any,
+    ) -> None:
+        result = TaskResult(error=error) if error else TaskResult(output=output if isinstance(output, Payload) else payload(output))
+        self._add(
+            TaskExecution,
+            phase="finished",
+            result=result,
+            messages=messages,
+            links=links or Links(),
+            telemetry=Telemetry(**telemetry),
+            header=self._header(exec_id, name, "FAILED" if error else "SUCCEEDED", iteration_idx=index),
+        )
+
+    def plan(self, name: str, *next_tasks: tuple[str, Any], messages: tuple[Message, ...] = (), error: ErrorInfo | None = None) -> None:
+        self.last_plan = make_id(self.run_id, "plan", name, len(self.entries))
+        chosen = tuple(NextTask(name=task, args=None if args is None else payload(args)) for task, args in next_tasks)
+        self._add(
+            PlanExecution,
+            result=PlanResult(next_tasks=chosen, error=error),
+            messages=messages,
+            links=Links(parent_task_exec_ids=(self.last_task,)),
+            header=self._header(self.last_plan, name, "FAILED" if error else "SUCCEEDED"),
+        )
+
+    def begin(self, task: Any = TASK, **created: Any) -> None:
+        """Everything before the first turn."""
+        self.created(task, **created)
+        done = self.start("task_user")
+        self.finish(
+            done,
+            "task_user",
+            messages=(Message(role="system", content="You act by writing Python."), Message(role="user", content=str(task))),
+        )
+        self.plan("plan_context", ("task_llm", None))
+
+    def think(
+        self, index: int, thinking: str = "", *, reply: str = "", ms: float = 1400, cost: str | None = "0.00041", **telemetry: Any
+    ) -> None:
+        """One reply of the model."""
+        exec_id = self.start("task_llm", index)
+        self.wait(ms)
+        counted = {"tokens_in": 812 + 190 * index, "tokens_out": 121, "cached_tokens": 640 if index else 0} | telemetry
+        self.finish(
+            exec_id,
+            "task_llm",
+            index,
+            output={"thinking": [thinking] if thinking else [], "finish_reason": "stop"},
+            messages=(Message(role="assistant", content=reply or thinking),),
+            latency_ms=ms,
+            model="gpt-5-mini",
+            cost_usd=cost,
+            unpriced=cost is None,
+            **counted,
+        )
+        self.wait(4)
+
+    def run_code(self, index: int, code: str) -> str:
+        """The model's code goes to the sandbox; returns the execution's id."""
+        self.plan("plan_dispatch", ("task_execute", {"code": code}))
+        self.wait(2)
+        return self.start("task_execute", index)
+
+    def intent(self, parent: str, tool: str, ordinal: int, args: dict[str, Any] | Payload, *, idempotent: bool = True) -> str:
+        call_id = make_id(self.run_id, "call", parent, ordinal)
+        self._call(parent, call_id, "intent", tool, ordinal, args, idempotent)
+        return call_id
+
+    def outcome(
+        self,
+        parent: str,
+        tool: str,
+        ordinal: int,
+        args: dict[str, Any] | Payload,
+        result: Any = None,
+        error: ErrorInfo | None = None,
+        *,
+        idempotent: bool = True,
+        ms: float = 0,
+    ) -> None:
+        call_id = make_id(self.run_id, "call", parent, ordinal)
+        came = None if error else (result if isinstance(result, Payload) else payload(result))
+        self._call(parent, call_id, "outcome", tool, ordinal, args, idempotent, result=came, error=error, ms=ms)
+
+    def call(
+        self, parent: str, tool: str, ordinal: int, args: dict[str, Any], result: Any = None, *, ms: float = 120, **outcome: Any
+    ) -> None:
+        """A whole tool call."""
+        self.wait(6)
+        self.intent(parent, tool, ordinal, args)
+        self.wait(ms)
+        self.outcome(parent, tool, ordinal, args, result, ms=ms, **outcome)
+
+    def observe(
+        self,
+        exec_id: str,
+        index: int,
+        *,
+        status: str = "ok",
+        value_text: str | None = None,
+        prints: str = "",
+        next_task: str = "task_llm",
+        answer: Any = None,
+        **output: Any,
+    ) -> None:
+        """The sandbox is done with a block."""
+        self.wait(9)
+        shown = {
+            "status": status,
+            "value_text": value_text,
+            "prints": prints,
+            "error": None,
+            "engine": "littrs",
+            "reason": None,
+            "truncated": False,
+            "full_output": None,
+        } | output
+        self.finish(
+            exec_id, "task_execute", index, output=shown, links=Links(sandbox_id=make_id(RUN_ID, "sandbox"), block_no=index), latency_ms=9
+        )
+        args = {"value": answer} if next_task == "task_finish" else None
+        self.plan("plan_observe", (next_task, args), messages=(Message(role="user", content=f"Output:\n{prints}{value_text}"),))
+        self.wait(3)
+
+    def conclude(self, answer: Any) -> None:
+        """The run's last entries."""
+        exec_id = self.start("task_finish")
+        self.finish(exec_id, "task_finish", output=answer)
+        self.plan("plan_end", ("End", None))
+        self.ended("completed", output=payload(answer))
+
+    def ask(self, parent: str, tool: str, args: dict[str, Any]) -> str:
+        """A person is asked about a call whose outcome nobody knows."""
+        request_id = make_id(self.run_id, "request", parent, tool)
+        request = HitlRequest(
+            request_id=request_id,
+            kind="unknown_outcome",
+            title=f"Did the call of {tool} happen before the run was interrupted?",
+            tool=tool,
+            args=payload(args),
+            subject_hash="cd" * 32,
+        )
+        self._add(
+            HitlEvent,
+            phase="requested",
+            request=request,
+            links=Links(parent_exec_id=parent),
+            header=self._header(request_id, tool, "WAITING"),
+        )
+        return request_id
+
+    def answer(self, request_id: str, decision: str = "did_not_happen", **response: Any) -> None:
+        decided = HitlResponse(request_id=request_id, decision=decision, actor="ana", subject_hash="cd" * 32, **response)
+        self._add(HitlEvent, phase="answered", response=decided, header=self._header(request_id, "answer", "SUCCEEDED"))
+
+    def _call(
+        self,
+        parent: str,
+        call_id: str,
+        phase: str,
+        tool: str,
+        ordinal: int,
+        args: dict[str, Any] | Payload,
+        idempotent: bool,
+        *,
+        result: Payload | None = None,
+        error: ErrorInfo | None = None,
+        ms: float = 0,
+    ) -> None:
+        call = ToolCall(
+            tool=tool,
+            ordinal=ordinal,
+            args=args if isinstance(args, Payload) else payload(args),
+            idempotency_key=call_id,
+            idempotent=idempotent,
+            result=result,
+            error=error,
+        )
+        status = "RUNNING" if phase == "intent" else "FAILED" if error else "SUCCEEDED"
+        telemetry = Telemetry(latency_ms=ms) if phase == "outcome" else Telemetry()
+        self._add(
+            ToolCallEntry,
+            phase=phase,
+            call=call,
+            links=Links(parent_exec_id=parent),
+            telemetry=telemetry,
+            header=self._header(call_id, tool, status),
+        )
+
+    def _header(self, exec_id: str, name: str, status: Any, **fields: Any) -> Header:
+        return Header(lifetime_id=self.run_id, exec_id=exec_id, name=name, status=status, created_at=self.now, **fields)
+
+    def _add(self, kind: Callable[..., AnyEntry], **fields: Any) -> None:
+        self.entries.append(kind(seq=len(self.entries) + 1, **fields))
+
+
+PRICES = {"AAPL": (187.2, 189.5), "MSFT": (410.1, 405.9), "NVDA": (118.4, 131.0)}
+
+FIRST = """\
+symbols = ["AAPL", "MSFT", "NVDA"]
+change = {}
+for symbol in symbols:
+    week = get_price(symbol, days=5)  # oldest first
+    change[symbol] = (week["last"] - week["first"]) / week["first"]
+    print(f"{symbol}: {change[symbol]:+.2%}")
+change"""
+
+SECOND = """\
+best = max(change, key=change.get)
+rows = [(name, round(100 * value, 2)) for name, value in change.items()]
+report = {"best": best, "table": sort(rows)}
+finish(report)"""
+
+THIRD = """\
+best = max(change, key=change.get)
+rows = [(name, round(100 * value, 2)) for name, value in change.items()]
+finish({"best": best, "table": sorted(rows, key=lambda row: -row[1])})"""
+
+ANSWER = {"best": "NVDA", "table": [("NVDA", 10.64), ("AAPL", 1.23), ("MSFT", -1.02)]}
+
+
+def _first_step(run: Recorder) -> None:
+    run.think(
+        0,
+        "I need this week's first and last price of each symbol. I will fetch all three, compute the relative change, and print it so "
+        "that I can check the figures before I answer.",
+    )
+    block = run.run_code(0, FIRST)
+    for place, (symbol, (first, last)) in enumerate(PRICES.items()):
+        run.call(
+            block,
+            "get_price",
+            place,
+            {"symbol": symbol, "days": 5},
+            {"symbol": symbol, "first": first, "last": last, "currency": "USD"},
+            ms=140 + 60 * place,
+        )
+    run.observe(
+        block,
+        0,
+        prints="AAPL: +1.23%\nMSFT: -1.02%\nNVDA: +10.64%\n",
+        value_text="{'AAPL': 0.01228632478632485, 'MSFT': -0.010241404535479226, 'NVDA': 0.1064189189189189}",
+    )
+
+
+def _second_step(run: Recorder) -> None:
+    run.think(1, "NVDA rose most. I will build the table, sorted, and finish.", ms=980)
+    block = run.run_code(1, SECOND)
+    run.observe(
+        block,
+        1,
+        status="error",
+        engine="monty",
+        reason="line 2: a tuple display inside a comprehension is not proven on littrs",
+        error={"type": "NameError", "message": "name 'sort' is not defined", "line": 3},
+    )
+
+
+def finished() -> list[AnyEntry]:
+    """Three steps: tool calls, an error the model mends, an answer."""
+    run = Recorder()
+    run.begin()
+    _first_step(run)
+    _second_step(run)
+    run.think(2, "`sort` does not exist here; `sorted` does.", ms=760)
+    block = run.run_code(2, THIRD)
+    run.observe(
+        block, 2, status="finished", engine="monty", reason="the session was promoted at step 2", next_task="task_finish", answer=ANSWER
+    )
+    run.conclude(ANSWER)
+    return run.entries
+
+
+def running() -> list[AnyEntry]:
+    """In the middle of a step: one call done, one on its way."""
+    run = Recorder()
+    run.begin()
+    _first_step(run)
+    run.think(1, "I should check today's news on NVDA before I conclude.")
+    block = run.run_code(1, 'news = search_news("NVDA", limit=3)\nfor item in news:\n    print(item["title"])\n')
+    run.call(block, "search_news", 0, {"query": "NVDA", "limit": 3}, [{"title": "Record quarter"}, {"title": "New plant"}], ms=420)
+    run.wait(10)
+    run.intent(block, "get_price", 1, {"symbol": "NVDA", "days": 1})
+    return run.entries
+
+
+MAIL = {"to": ["ana@example.org", "board@example.org"], "subject": "Prices this week", "body": "NVDA rose most: +10.64 %."}
+
+
+def waiting() -> list[AnyEntry]:
+    """A call whose outcome nobody knows: the process died after the intent, another took the run over, and asks."""
+    run = Recorder()
+    run.begin()
+    _first_step(run)
+    run.think(1, "The figures are in. I send the summary to the board.")
+    block = run.run_code(
+        1,
+        'send_email(\n    to=["ana@example.org", "board@example.org"],\n    subject="Prices this week",\n    body="NVDA rose most: +10.64 %.",\n)',
+    )
+    run.wait(5)
+    run.intent(block, "send_email", 0, MAIL, idempotent=False)
+    run.wait(2600)
+    run.resumed()
+    run.ask(block, "send_email", MAIL)
+    return run.entries
+
+
+def answered() -> list[AnyEntry]:
+    """The same, after a person said that the mail had gone out."""
+    run = Recorder()
+    run.entries = waiting()
+    requested = run.entries[-1]
+    assert requested.kind == "hitl_event"
+    run.now = requested.header.created_at + timedelta(seconds=41)
+    block = requested.links.parent_exec_id or ""
+    run.answer(requested.header.exec_id, "happened", value=payload({"sent": 2}), note="It is in the outbox.")
+    run.outcome(block, "send_email", 0, MAIL, {"sent": 2}, idempotent=False)
+    run.last_task = block
+    run.observe(block, 1, value_text="{'sent': 2}")
+    run.think(2, "Done.", reply="NVDA rose most this week; the summary has been sent.")
+    run.plan("plan_dispatch", ("task_finish", {"value": "NVDA rose most this week; the summary has been sent."}))
+    run.conclude("NVDA rose most this week; the summary has been sent.")
+    return run.entries
+
+
+def failed() -> list[AnyEntry]:
+    """A reply without code, a tool that fails, then a model that cannot be reached."""
+    run = Recorder()
+    run.begin()
+    run.think(0, "", reply="I would fetch the prices, then compare them.", cost=None)
+    run.plan(
+        "plan_dispatch", ("task_llm", None), messages=(Message(role="user", content="Your reply has no code block. Write one, or finish."),)
+    )
+    run.think(1, "I fetch the first one.", cost="0.0004")
+    block = run.run_code(1, 'get_price("AAPL", days=-1)')
+    run.call(
+        block,
+        "get_price",
+        0,
+        {"symbol": "AAPL", "days": -1},
+        ms=30,
+        error=ErrorInfo(code="tool_failed", type="ValueError", message="days must be positive, got -1"),
+    )
+    run.observe(block, 1, status="error", error={"type": "ValueError", "message": "days must be positive, got -1", "line": 1})
+    exec_id = run.start("task_llm", 2)
+    run.wait(6200)
+    error = ErrorInfo(
+        code="model_unavailable",
+        type="ModelUnavailable",
+        message="503 from api.openai.com after 3 tries: upstream is overloaded",
+        retryable=True,
+    )
+    run.finish(exec_id, "task_llm", 2, error=error, latency_ms=6200, retries=3)
+    run.plan("plan_dispatch", error=error)
+    run.ended("failed", error=error)
+    return run.entries
+
+
+def stopped() -> list[AnyEntry]:
+    """Stopped by a person in the middle of a call."""
+    run = Recorder()
+    run.entries = running()
+    run.now = run.entries[-1].header.created_at + timedelta(seconds=2)
+    run.ended("aborted", reason="stopped by ana")
+    return run.entries
+
+
+def long(steps: int = 300) -> list[AnyEntry]:
+    """Many short steps; every 40th has an error."""
+    run = Recorder()
+    run.begin("Count the words of every chapter, one at a time.", max_iterations=steps + 1)
+    for index in range(steps):
+        run.think(index, f"Chapter {index + 1} is next.", ms=300 + 37 * (index % 11))
+        block = run.run_code(
+            index, f'text = read_chapter({index + 1})\ncounts.append(len(text.split()))\nprint("chapter {index + 1}:", counts[-1], "words")'
+        )
+        run.call(block, "read_chapter", 0, {"number": index + 1}, "It was a bright cold day in April. " * 20, ms=25 + index % 7)
+        if index % 40 == 39:
+            run.observe(block, index, status="error", error={"type": "KeyError", "message": f"no chapter {index + 1}", "line": 1})
+        else:
+            run.observe(block, index, prints=f"chapter {index + 1}: 160 words\n")
+    run.think(steps, "All chapters are counted.", reply="48,000 words.")
+    run.plan("plan_dispatch", ("task_finish", {"value": "48,000 words."}))
+    run.conclude("48,000 words.")
+    return run.entries
+
+
+def graph() -> list[AnyEntry]:
+    """A run of a graph that is not an agent: four nodes, one of them runs a model."""
+    run = Recorder()
+    run.created({"repo": "https://example.org/shop.git", "issue": 42}, kind="graph", title="coding: issue 42")
+    nodes: tuple[tuple[str, Any, float, dict[str, Any]], ...] = (
+        ("checkout", {"commit": "8c1f2ab", "files": 118}, 640, {}),
+        ("plan_change", "Guard `total()` against an empty basket.", 2300, {"model": "gpt-5-mini", "tokens_in": 2210, "cost_usd": "0.0021"}),
+        ("run_tests", blob(), 900, {}),
+    )
+    for place, (name, output, ms, telemetry) in enumerate(nodes):
+        exec_id = run.start(name)
+        if name == "run_tests":
+            run.call(exec_id, "pytest", 0, {"path": "tests", "workers": 2}, {"passed": 212, "failed": 0}, ms=4100)
+        run.wait(ms)
+        run.finish(exec_id, name, output=output, latency_ms=ms, **telemetry)
+        run.plan(f"after_{name}", ((*(node[0] for node in nodes), "open_pull_request")[place + 1], None))
+    exec_id = run.start("open_pull_request")
+    run.wait(300)
+    refused = ErrorInfo(code="tool_failed", type="HTTPError", message="403: the token may not push")
+    run.finish(exec_id, "open_pull_request", error=refused)
+    run.plan("after_open_pull_request", error=refused)
+    run.ended("failed", error=refused)
+    return run.entries
+
+
+def hostile() -> list[AnyEntry]:
+    """Markup wherever a stranger's text can stand."""
+    run = Recorder()
+    run.begin(f"{IMG} task\nsecond line </pre></details></section><script>window.pwned=1</script>", model={"name": IMG})
+    run.think(0, f"{IMG} thought \x1b[31mred\x1b[0m \u202egnp.exe")
+    block = run.run_code(0, f'x = """{IMG}"""  # {IMG}\n</script>')
+    run.call(block, IMG, 0, {IMG: IMG, "b": f"</td></table>{IMG}"}, {IMG: [IMG]})
+    run.call(block, "t", 1, {}, error=ErrorInfo(code=IMG, type=IMG, message=IMG))
+    request = run.ask(block, IMG, {"x": IMG})
+    run.answer(request, "happened", value=payload(IMG), note=IMG)
+    run.observe(
+        block,
+        0,
+        status="error",
+        prints=f"{IMG}\n```\n# {IMG}\n",
+        value_text=IMG,
+        engine=IMG,
+        reason=IMG,
+        error={"type": IMG, "message": IMG, "line": 1},
+    )
+    run.think(1, "", reply=f"{IMG} reply")
+    run.plan("plan_dispatch", ("task_finish", {"value": IMG}))
+    run.conclude(IMG)
+    return run.entries
+
+
+def heavy() -> list[AnyEntry]:
+    """Big texts everywhere, many calls in one step, a blob, control characters and a number too long to print."""
+    run = Recorder()
+    run.begin("&" * 50_000)
+    for index in range(30):
+        run.think(index, "<&>" * 4_000)
+        block = run.run_code(index, "\n".join(f'value_{line} = "<&>{line}"' for line in range(600)))
+        for place in range(130):
+            run.call(block, "big", place, {"text": "<&>" * 2_000}, "<&>\x00" * 3_000 if place else blob(), ms=1)
+        shown = {"value_text": "<&>" * 4_000, "truncated": True, "full_output": blob().model_dump()["blob"]}
+        last = {"next_task": "task_finish", "answer": 0} if index == 29 else {}
+        run.observe(block, index, prints="<&>\n" * 4_000, **shown, **last)
+    run.conclude({"huge": 10**6000})
+    return run.entries
+
+
+SAMPLES: dict[str, Callable[[], list[AnyEntry]]] = {
+    sample.__name__: sample for sample in (running, waiting, answered, failed, stopped, finished, graph, long, hostile, heavy)
+}

@@ -1,0 +1,40 @@
+"""The widget's script and style sheet: beside this module in a wheel, in the repository's `widgets/` in a checkout."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from workbench.errors import ConfigurationError
+
+ROOT_CLASS = "wb-run"
+"""What every rule of run.css is nested in."""
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of one widget file.
+
+    Raises:
+        ConfigurationError: if it is in neither place.
+    """
+    here = Path(__file__).resolve().parent
+    places = (here / "widgets", here.parents[1] / "widgets")
+    for place in places:
+        if (place / name).is_file():
+            return (place / name).read_text(encoding="utf-8")
+    looked = " and ".join(str(place) for place in places)
+    raise ConfigurationError(f"the widget file {name!r} is missing; looked in {looked}; reinstall agent-workbench")
+
+
+@cache
+def small_css() -> str:
+    """run.css without comments and spare white space."""
+    css = re.sub(r"/\*.*?\*/", "", asset("run.css"), flags=re.DOTALL)
+    return re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", css)).replace(";}", "}").strip()
+
+
+def scoped_css(scope: str) -> str:
+    """The style sheet for one piece of static HTML: it applies inside elements of class `scope` and nowhere else."""
+    return small_css().replace(f".{ROOT_CLASS}", f".{scope}")

@@ -1,0 +1,204 @@
+"""How recorded texts, values, durations and money look to a person: one place, so that no two views disagree.
+
+Everything here makes plain text, capped; nothing makes markup. Characters that would hide or reorder other characters (terminal
+controls, bidirectional overrides) are shown as what they are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from pprint import pformat
+from typing import Any, TypedDict
+
+from pygments.lexers.python import PythonLexer
+from pygments.token import Comment, Keyword, Name, Number, Operator, String
+
+from workbench.errors import UnencodableValue
+from workbench.record.codec import decode_value
+from workbench.record.values import BlobRef, Payload
+
+FIELD = 4096
+"""How many characters of one field are sent and drawn."""
+
+Redact = Callable[[str], str]
+"""Takes secrets out of a text."""
+
+
+class Text(TypedDict):
+    """A field's text, or its beginning."""
+
+    text: str
+    length: int
+    """Of the whole text, in characters."""
+    cut: bool
+    """Whether `text` is only its beginning (of a text still arriving: its end)."""
+
+
+class Code(TypedDict):
+    """Python code as runs of one colour; the texts joined are the code, or its beginning."""
+
+    tokens: list[tuple[str, str]]
+    """(class, text): k keyword, s string, c comment, n number, f function or builtin, or empty."""
+    lines: int
+    """Of the whole code, blank ones left out."""
+    length: int
+    cut: bool
+
+
+class Problem(TypedDict):
+    """Why something failed."""
+
+    type: str
+    message: Text
+    line: int | None
+    """The 1-based line of the step's code."""
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_VISIBLE: dict[int, str] = (
+    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
+    | {0x7F: "\u2421"}
+    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+    | {code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)}
+)
+
+
+def visible(text: str) -> str:
+    """The text without terminal colours, and with every character that would act on its surroundings shown instead."""
+    text = _ANSI.sub("", text.replace("\r\n", "\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    return text.translate(_VISIBLE).encode(errors="backslashreplace").decode()
+
+
+def clip(text: str, limit: int = FIELD) -> Text:
+    """The beginning of a text."""
+    return {"text": visible(text[:limit]), "length": len(text), "cut": len(text) > limit}
+
+
+def clip_end(text: str, length: int, limit: int = FIELD) -> Text:
+    """The end of a text that is still arriving and of which `text` is kept."""
+    return {"text": visible(text[-limit:]), "length": length, "cut": length > limit}
+
+
+def line_of(text: str, limit: int) -> str:
+    """The text's first line, in at most `limit` characters."""
+    first = visible(text.strip().split("\n", 1)[0][: limit + 1])
+    return first if len(first) <= limit else first[: limit - 1].rstrip() + "…"
+
+
+def value_text(value: Any) -> str:
+    """A decoded value as Python writes it, over several lines when it is long."""
+    try:
+        text = repr(value)
+        return text if len(text) <= 88 or len(text) > 4 * FIELD else pformat(value, width=88, sort_dicts=False)
+    except ValueError:  # an int of more digits than the interpreter will print
+        return "(a value with a number too long to print)"
+
+
+def payload_text(payload: Payload | None, *, plain: bool = False) -> str:
+    """A recorded value in words; with `plain`, a string stands for itself, without quotes."""
+    if payload is None:
+        return "None"
+    if payload.blob is not None:
+        return blob_text(payload.blob)
+    try:
+        value = decode_value(payload.inline)
+    except (UnencodableValue, ValueError, TypeError) as error:
+        return f"(this value cannot be read: {error})"
+    return value if plain and isinstance(value, str) else value_text(value)
+
+
+def arguments_text(payload: Payload) -> str:
+    """A call's arguments as they stand between the parentheses."""
+    if payload.blob is not None:
+        return blob_text(payload.blob)
+    try:
+        args = decode_value(payload.inline)
+    except (UnencodableValue, ValueError, TypeError) as error:
+        return f"(these arguments cannot be read: {error})"
+    if not isinstance(args, dict):
+        return value_text(args)
+    parts = [f"{name}={value_text(value)}" for name, value in args.items()]
+    flat = ", ".join(parts)
+    if len(flat) <= 72 and "\n" not in flat:
+        return flat
+    return "\n" + "".join(f"    {part},\n".replace("\n", "\n    ").rstrip(" ") for part in parts)
+
+
+def blob_text(blob: BlobRef) -> str:
+    """Where a value too big for the record lies."""
+    return f"({size_text(blob.size_bytes)}, stored in blob {blob.sha256[:12]})"
+
+
+def code_tokens(text: str, limit: int = FIELD) -> Code:
+    """Python code, coloured."""
+    tokens: list[tuple[str, str]] = []
+    for colour, piece in _coloured(visible(text[:limit])):
+        if tokens and tokens[-1][0] == colour:
+            tokens[-1] = (colour, tokens[-1][1] + piece)
+        else:
+            tokens.append((colour, piece))
+    lines = sum(1 for line in text.split("\n") if line.strip())
+    return {"tokens": tokens, "lines": lines, "length": len(text), "cut": len(text) > limit}
+
+
+def _coloured(text: str) -> Iterator[tuple[str, str]]:
+    for kind, piece in PythonLexer(stripnl=False, ensurenl=False).get_tokens(text):
+        yield _colour(kind) if piece.strip() else "", piece
+
+
+_COLOURS = (
+    (Comment, "c"),
+    (String, "s"),
+    (Number, "n"),
+    (Keyword, "k"),
+    (Operator.Word, "k"),
+    (Name.Function, "f"),
+    (Name.Class, "f"),
+    (Name.Decorator, "f"),
+    (Name.Builtin, "f"),
+)
+
+
+def _colour(kind: Any) -> str:
+    return next((colour for family, colour in _COLOURS if kind in family), "")
+
+
+def plain_code(code: Code) -> str:
+    """The text of coloured code."""
+    return "".join(text for _, text in code["tokens"])
+
+
+def duration_text(ms: float) -> str:
+    """How long something took, to the precision a reader can use."""
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    if ms < 59_950:
+        return f"{ms / 1000:.1f} s"
+    seconds = round(ms / 1000)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
+
+
+def money_text(nano: int, unpriced: int, tokens: int) -> str:
+    """What something cost. What has no price is said to have none, never shown as free."""
+    if not nano:
+        return "unpriced" if unpriced else "$0" if tokens else ""
+    dollars = nano / 1_000_000_000
+    digits = 2 if dollars >= 1 else max(4, 1 - math.floor(math.log10(abs(dollars))))
+    amount = f"${dollars:,.{min(digits, 9)}f}"
+    return f"≥ {amount}, partly unpriced" if unpriced else amount
+
+
+def size_text(size: int) -> str:
+    """A number of bytes."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:.1f} {unit}"
+    return f"{size} bytes"

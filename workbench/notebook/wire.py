@@ -1,0 +1,221 @@
+"""What a view of a run is made of: the one definition of what goes from Python to the page.
+
+A `View` is everything; a `Patch` is what has changed since a version. Both are JSON. Lists only grow, and their items are known by
+`index`, so a patch names an item by its index and carries the fields that changed; calls and requests inside a step likewise. Applying a
+patch is assignment, nothing more, and applying one twice changes nothing.
+
+What comes back from the page: `{"type": "stop"}`, `{"type": "refresh"}` (send the whole view again) and
+`{"type": "decide", "request_id", "decision", "value_json", "subject_hash"}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from workbench.notebook.shown import Code, Problem, Text
+
+Tone = Literal["ok", "bad", "wait", "busy", "calm"]
+Lane = Literal["model", "sandbox", "tools", "tasks", "human"]
+LANES: tuple[Lane, ...] = ("model", "sandbox", "tools", "tasks", "human")
+"""In the order they are drawn; a lane without bars is left out."""
+
+
+class Badge(TypedDict):
+    """A status as icon and word; the tone chooses the colour and never says more than they do."""
+
+    icon: str
+    word: str
+    tone: Tone
+
+
+def _badge(icon: str, word: str, tone: Tone) -> Badge:
+    return {"icon": icon, "word": word, "tone": tone}
+
+
+BADGES: dict[str, Badge] = {
+    # of a run
+    "pending": _badge("○", "queued", "calm"),
+    "running": _badge("●", "running", "busy"),
+    "waiting": _badge("◐", "waiting for you", "wait"),
+    "paused": _badge("○", "paused", "calm"),
+    "completed": _badge("✓", "done", "ok"),
+    "failed": _badge("✕", "failed", "bad"),
+    "aborted": _badge("■", "stopped", "calm"),
+    "interrupted": _badge("◌", "interrupted", "wait"),
+    # of a step or call
+    "done": _badge("✓", "done", "ok"),
+    "error": _badge("✕", "error", "bad"),
+    "refused": _badge("✕", "refused", "bad"),
+    "limit": _badge("✕", "limit hit", "bad"),
+    "unusable": _badge("!", "not usable", "wait"),
+    "unknown": _badge("?", "outcome unknown", "wait"),
+    "skipped": _badge("○", "skipped", "calm"),
+    "rejected": _badge("✕", "rejected", "bad"),
+}
+"""Status → how it is drawn."""
+
+EXECUTIONS: dict[str, str] = {
+    "PENDING": "pending",
+    "RUNNING": "running",
+    "SUCCEEDED": "done",
+    "FAILED": "failed",
+    "WAITING": "waiting",
+    "REJECTED": "rejected",
+    "CANCELLED": "aborted",
+    "SKIPPED": "skipped",
+    "UNKNOWN": "unknown",
+}
+"""An execution's status in the record → the name of its badge."""
+
+BLOCKS: dict[str, str] = {"ok": "done", "finished": "done", "interrupted": "interrupted", "refused": "refused", "limit": "limit"}
+"""How a sandbox block ended → the name of its badge; anything else is an error."""
+
+DECISIONS: dict[str, str] = {"happened": "It happened", "did_not_happen": "It did not happen", "stop": "Stop the run"}
+"""A person's decision, in words."""
+
+
+class Call(TypedDict):
+    """A tool call inside a step."""
+
+    index: int
+    tool: str
+    args: Text
+    """As they stand between the parentheses."""
+    result: Text | None
+    error: Problem | None
+    badge: Badge
+    took: str
+
+
+class Request(TypedDict):
+    """A question to a person, inside a step."""
+
+    index: int
+    id: str
+    title: str
+    tool: str
+    args: Text
+    subject_hash: str
+    open: bool
+    answer: str
+    """The decision in words, and whose it was; empty while there is none."""
+    value: Text | None
+    note: Text | None
+    took: str
+
+
+class Step(TypedDict):
+    """One turn of an agent, or one Task of another graph."""
+
+    index: int
+    number: int
+    headline: str
+    badge: Badge
+    hold: bool
+    """Whether it stays open when the next step begins: something in it went wrong, or waits."""
+    start_ms: int
+    end_ms: int | None
+    """Since the run's beginning; None while it runs."""
+    took: str
+    tokens: str
+    cost: str
+    thought: Text | None
+    reply: Text | None
+    """What the model has written so far; afterwards only a reply that was of no use."""
+    code: Code | None
+    engine: str
+    """Which engine ran the code, and why."""
+    prints: Text | None
+    value: Text | None
+    error: Problem | None
+    note: Text | None
+    """What the model was told about a reply that was of no use; what is left out."""
+    calls: list[Call]
+    calls_total: int
+    requests: list[Request]
+
+
+class Bar(TypedDict):
+    """Something on the timeline."""
+
+    index: int
+    lane: Lane
+    step: int
+    """The index of its step."""
+    label: str
+    start_ms: int
+    end_ms: int | None
+    badge: Badge
+
+
+class Summary(TypedDict):
+    """The run in one line, its task and what came of it."""
+
+    title: str
+    task: Text
+    badge: Badge
+    live: bool
+    """Whether anything can still follow."""
+    steps: str
+    model: str
+    tokens: str
+    cost: str
+    calls: str
+    started: str
+    elapsed_ms: int
+    """From the beginning to the latest entry, or to the latest tick of a live view."""
+    took: str
+    asks: int
+    """How many questions to a person are open."""
+    answer: Text | None
+    error: Problem | None
+    failed_step: int | None
+    """The number of the step the error came from."""
+    reason: str
+    resumed: int
+
+
+class View(TypedDict):
+    """All there is to draw."""
+
+    version: int
+    run: str
+    seq: int
+    summary: Summary
+    timeline: list[Bar]
+    steps: list[Step]
+
+
+class Patch(TypedDict):
+    """What has changed in a view between two versions."""
+
+    since: int
+    version: int
+    run: str
+    seq: int
+    summary: dict[str, Any]
+    timeline: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+
+
+def merge(view: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Apply a patch to a view in place; the page does the same in run.js."""
+    if patch["version"] <= view["version"]:
+        return view
+    view["summary"].update(patch["summary"])
+    _merge_items(view["timeline"], patch["timeline"])
+    _merge_items(view["steps"], patch["steps"])
+    view["seq"], view["version"] = patch["seq"], patch["version"]
+    return view
+
+
+def _merge_items(items: list[dict[str, Any]], changed: list[dict[str, Any]]) -> None:
+    for change in changed:
+        if change["index"] == len(items):
+            items.append({})
+        item = items[change["index"]]
+        for name, value in change.items():
+            if name in ("calls", "requests"):
+                _merge_items(item.setdefault(name, []), value)
+            else:
+                item[name] = value
