@@ -22,6 +22,7 @@ FOLDERS = {
     "workbench/sandbox": "where model-written code runs: gate, engines, sessions",
     "workbench/models": "clients of language models",
     "workbench/agents": "the CodeAct agent, which is a graph",
+    "workbench/agents/prompts": "what models are told, word for word",
     "workbench/notebook": "the surface in Jupyter; the only package that knows it",
     "widgets": "the browser's side of the live view: plain ES modules and CSS",
     "notebooks": "one a capability; all run offline and headless",
