@@ -11,7 +11,7 @@ stored in one transaction with the result it looked at, so it should choose and 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
@@ -24,10 +24,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class PlanInput:
-    """What a Plan is given: the executions it follows and their values, in the same order."""
+    """What a Plan is given: all of it comes from the record, so the same record always gives the same choice."""
 
     executions: Sequence[TaskExecution]
+    """The executions it follows."""
     values: Sequence[Any]
+    """Their outputs, in the same order."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How the run was set up: the manifest's `resources`."""
+    dispatched: Mapping[str, int] = field(default_factory=dict)
+    """How many times each node has been dispatched in this lifetime."""
 
     @property
     def value(self) -> Any:

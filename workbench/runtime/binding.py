@@ -12,6 +12,7 @@ from workbench.tools.executor import ToolExecutor
 
 if TYPE_CHECKING:
     from workbench.runtime.lifetime import Lifetime
+    from workbench.runtime.workbench import Workbench
 
 
 def unchanged(value: Any) -> Any:
@@ -62,4 +63,4 @@ class Binder(Protocol):
         ToolBindingError: lists everything that is missing or has changed, with the source to run.
     """
 
-    async def __call__(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding: ...
+    async def __call__(self, manifest: Manifest, *, workbench: Workbench, accept_changes: bool, **objects: Any) -> Binding: ...

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from workbench.errors import ReplayDivergence, ToolDenied, ToolError, ToolFailed
 from workbench.record.codec import digest, sha256, to_json
@@ -22,6 +22,14 @@ from workbench.runtime.lifetime import Lifetime
 from workbench.tools.executor import error_info
 
 logger = logging.getLogger("workbench.task")
+
+
+class Stream(Protocol):
+    """Something with a record of its own that runs take along."""
+
+    async def write_new(self, life: Lifetime) -> None:
+        """Write to its journal what is new."""
+        ...
 
 
 class TaskContext:
@@ -81,6 +89,14 @@ class TaskContext:
         """Report what a model call used; an unknown price is recorded as unpriced, never as 0."""
         self.telemetry.update(usage.model_dump(), model=model, cost_usd=cost_usd, unpriced=cost_usd is None, retries=retries)
 
+    def link_sandbox(self, sandbox_id: str, block_no: int) -> None:
+        """Say which block of which sandbox stream this execution ran."""
+        self.links.update(sandbox_id=sandbox_id, block_no=block_no)
+
+    async def keep(self, stream: Stream) -> None:
+        """Store what a stream of its own (a sandbox session's) has gained, in one transaction with this Task's result."""
+        await stream.write_new(self._life)
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Send an ephemeral piece (tokens, output as it comes) to whoever watches. It is not stored."""
         self._life.plane.bus.publish(RUN_TOPIC, self.lifetime_id, {"type": kind, "exec_id": self.exec_id, **fields})
@@ -107,12 +123,28 @@ class TaskContext:
         finally:
             self._limit.reschedule(loop.time() + left)
 
-    async def call_tool(self, name: str, args: Mapping[str, Any]) -> Any:
-        """Call a tool, with exactly one intent and one outcome in the record.
+    async def call_tool(self, name: str, args: Mapping[str, Any], *, refused: ToolError | None = None) -> Any:
+        """Call a tool, with exactly one intent and one outcome in the record. A call that is `refused` beforehand (its arguments fit no
+        signature) is recorded with that error and not made.
 
         Raises:
             ToolError: what went wrong, with a message that is safe to show to a model.
             ReplayDivergence: the recorded call at this place was another one.
+        """
+        tools = self._life.binding.tools
+
+        async def perform() -> Any:
+            if refused is not None:
+                raise refused
+            return await tools.call(name, args)
+
+        tool = tools.tools.get(name)
+        return await self.effect(name, args, perform, idempotent=refused is not None or tool is None or tool.idempotent)
+
+    async def effect(self, name: str, args: Mapping[str, Any], perform: Callable[[], Awaitable[Any]], *, idempotent: bool = False) -> Any:
+        """Do something whose outcome must be in the record, and return it; on resume the recorded outcome is returned instead.
+
+        `perform` may raise a ToolError, which is recorded and raised again. `idempotent` says that it may be repeated after a crash.
         """
         life = self._life
         ordinal, self._calls = self._calls, self._calls + 1
@@ -120,29 +152,21 @@ class TaskContext:
         recorded = life.recorded_calls.pop(call_id, None)
         if recorded is not None:
             return await self._answer(recorded, name, args)
-        tool = life.binding.tools.tools.get(name)
-        call = ToolCall(
-            tool=name,
-            ordinal=ordinal,
-            args=await life.plane.payload(dict(args)),
-            idempotency_key=call_id,
-            idempotent=tool.idempotent if tool is not None else True,
-        )
+        payload = await life.plane.payload(dict(args))
+        call = ToolCall(tool=name, ordinal=ordinal, args=payload, idempotency_key=call_id, idempotent=idempotent)
         if call_id in life.state.open_calls:
-            if not call.idempotent:
-                settled = await self._settle(call_id, call)
-                if settled is not None:
-                    return await self._finish(call_id, settled, 0.0)
+            settled = None if idempotent else await self._settle(call_id, call)
+            if settled is not None:
+                return await self._finish(call_id, settled, 0.0)
         else:
             life.write(ToolCallEntry, phase="intent", header=life.header(call_id, name, "RUNNING"), links=self._within(), call=call)
             await life.commit()
-        return await self._perform(call_id, call, args)
+        return await self._perform(call_id, call, perform)
 
-    async def _perform(self, call_id: str, call: ToolCall, args: Mapping[str, Any]) -> Any:
+    async def _perform(self, call_id: str, call: ToolCall, perform: Callable[[], Awaitable[Any]]) -> Any:
         started = self._life.clock.monotonic()
         try:
-            value = await self._life.binding.tools.call(call.tool, dict(args))
-            outcome = call.model_copy(update={"result": await self._life.plane.payload(value)})
+            outcome = call.model_copy(update={"result": await self._life.plane.payload(await perform())})
         except ToolError as error:
             outcome = call.model_copy(update={"error": error_info(error)})
         except (KeyboardInterrupt, SystemExit) as error:

@@ -76,7 +76,9 @@ class Executor:
         result = PlanResult()
         try:
             value = await life.plane.value(looked_at.result.output if looked_at.result else None)
-            choice = await self._choose(life, plan, PlanInput(executions=[looked_at], values=[value]))
+            settings = life.state.manifest.resources if life.state.manifest else {}
+            given = PlanInput(executions=[looked_at], values=[value], settings=settings, dispatched=dict(life.state.dispatched))
+            choice = await self._choose(life, plan, given)
             result = await self._spilled(life, _plan_result(plan.name, choice))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
         except StoreError:

@@ -138,6 +138,11 @@ class Run:
         return self.state.terminal
 
     @property
+    def live(self) -> bool:
+        """Whether this process is working on it."""
+        return self._life is not None and not self._life.ended.done()
+
+    @property
     def value(self) -> Any:
         """The value of a completed run; the run's error is raised if it has another end, RunError if it has none yet."""
         if not self.state.terminal:

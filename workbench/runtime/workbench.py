@@ -214,7 +214,7 @@ class Workbench:
 
     async def _bind(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding:
         if manifest.kind != "graph":
-            return await self._binders[manifest.kind](manifest, accept_changes=accept_changes, **objects)
+            return await self._binders[manifest.kind](manifest, workbench=self, accept_changes=accept_changes, **objects)
         graph = objects.pop("graph", None)
         if not isinstance(graph, AgentGraph):
             raise UserError(f"this run is of the graph {manifest.graph_id!r}; give it: resume(run_id, graph=…)")

@@ -1,0 +1,237 @@
+"""Agent: what a person configures once and gives tasks to."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, overload
+
+from pydantic import BaseModel
+
+from workbench.agents.answer import AnswerSchema
+from workbench.agents.codeact import CODEACT, FINISH, CodeActResources
+from workbench.agents.handlers import Delivery, Handler, Handlers
+from workbench.agents.prompt import system_prompt
+from workbench.agents.stream import SandboxStream
+from workbench.agents.trace import print_event
+from workbench.errors import AgentBusy, UserError
+from workbench.loop import run_async, run_sync
+from workbench.models.client import ModelClient
+from workbench.models.resolve import resolve
+from workbench.record.events import EVENTS
+from workbench.record.values import make_id
+from workbench.runtime.binding import Binding, unchanged
+from workbench.runtime.current import current
+from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.run import Run
+from workbench.runtime.workbench import Workbench
+from workbench.sandbox.session import Session
+from workbench.tools.executor import ToolExecutor
+from workbench.tools.info import ToolInfo
+from workbench.tools.tool import Tool
+
+F = TypeVar("F", bound=Callable[..., Any])
+Schema = dict[str, Any] | type[BaseModel]
+
+
+class Agent:
+    """An agent that solves tasks by writing Python.
+
+    `model` is a name such as `"openai:gpt-5-mini"`, a client from `wb.models`, or None for whatever the environment configures. The
+    sandbox's variables live as long as the agent; each `run` begins a conversation of its own. `engine` is `"auto"`, `"littrs"` or
+    `"monty"`. `max_tokens=None` leaves the limit to the provider. A `schema` holds for every run that is not given another.
+
+    Raises:
+        UserError: for a schema that is none, or a tool name that cannot be called from the sandbox.
+    """
+
+    def __init__(
+        self,
+        model: str | ModelClient | Callable[..., str] | None = None,
+        *,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        max_iterations: int = 10,
+        temperature: float | None = 0.7,
+        max_tokens: int | None = 4096,
+        system: str | None = None,
+        verbose: bool = False,
+        engine: Literal["auto", "littrs", "monty"] = "auto",
+        schema: Schema | None = None,
+        thinking_tag: str | None = None,
+        workbench: Workbench | None = None,
+    ) -> None:
+        self._model = model
+        self._client: ModelClient | None = None
+        self._tools: dict[str, Tool] = {}
+        self._max_iterations = max_iterations
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._system = system
+        self._engine = engine
+        self._schema = AnswerSchema(schema) if schema is not None else None
+        self._thinking_tag = thinking_tag
+        self._workbench = workbench
+        self._handlers = Handlers()
+        self._stream: SandboxStream | None = None
+        self._run: Run | None = None
+        for tool in tools:
+            self.register(tool)
+        if verbose:
+            for event in EVENTS:
+                self._handlers.add(event, print_event)
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        """The tools by name, the finishing ones included."""
+        own = dict(self._tools)
+        return own if any(tool.finish for tool in own.values()) else {**own, FINISH.name: FINISH}
+
+    @overload
+    def tool(self, fn: F, /) -> F: ...
+    @overload
+    def tool(self, **options: Any) -> Callable[[F], F]: ...
+    def tool(self, fn: Any = None, /, **options: Any) -> Any:
+        """Register a function as a tool, bare or with the options of `wb.tool`; the function is returned unchanged."""
+
+        def mark(function: F) -> F:
+            self.register(Tool.from_function(function, **options))
+            return function
+
+        return mark if fn is None else mark(fn)
+
+    def register(self, tool: Tool | ToolInfo | Callable[..., Any], fn: Callable[..., Any] | None = None) -> Tool:
+        """Add a tool; one of the same name is replaced. A `ToolInfo` comes with the function it describes."""
+        made = tool.tool(fn) if isinstance(tool, ToolInfo) and fn is not None else Tool.of(tool)  # type: ignore[arg-type]
+        if hasattr(builtins, made.name):
+            raise UserError(f"a tool cannot be named {made.name!r}: Python's own {made.name}() would be called instead; give name=…")
+        if made.name == FINISH.name and not made.finish:
+            raise UserError("a tool named 'finish' must end the run; give finish=True, or another name")
+        self._tools[made.name] = made
+        return made
+
+    def on(self, event: str) -> Callable[[Handler], Handler]:
+        """Decorate a function to be called with each event of that name; `workbench.record.events` lists names and fields."""
+
+        def add(handler: Handler) -> Handler:
+            self._handlers.add(event, handler)
+            return handler
+
+        if event not in EVENTS:
+            raise UserError(f"there is no event {event!r}; the events are {', '.join(EVENTS)}")
+        return add
+
+    def run(self, task: str, *, schema: Schema | None = None) -> Any:
+        """Solve a task and return the answer: JSON data, or an instance where the schema is a pydantic class.
+
+        An interrupt (Ctrl-C) while it runs stops the run.
+
+        Raises:
+            RunFailed: MaxIterations, OutputInvalid, or why else there is no answer; `.run` holds everything that was done.
+            RunStopped: somebody stopped it.
+        """
+        run = self.start(task, schema=schema)
+        try:
+            return run.result()
+        except KeyboardInterrupt:
+            run.stop("interrupted by the user")
+            raise
+
+    async def arun(self, task: str, *, schema: Schema | None = None) -> Any:
+        """`run` for code that awaits; cancelling it stops the run."""
+        run = await run_async(self._start(task, schema))
+        try:
+            return await run
+        finally:
+            run.stop("the awaiting code was cancelled")
+
+    def start(self, task: str, *, schema: Schema | None = None) -> Run:
+        """Begin a task and return its Run at once.
+
+        Raises:
+            AgentBusy: the agent's last run has not ended.
+            ConfigurationError: no model is configured; the message says how to configure one.
+        """
+        return run_sync(self._start(task, schema))
+
+    def close(self) -> None:
+        """Release the sandbox's worker and the model's connections. The agent can still be used."""
+        run_sync(self.aclose())
+
+    async def aclose(self) -> None:
+        """`close` for code that awaits."""
+        if self._stream is not None:
+            await run_async(self._stream.session.close())
+        if self._client is not None:
+            await run_async(self._client.aclose())
+
+    async def _start(self, task: str, schema: Schema | None) -> Run:
+        if not isinstance(task, str):
+            raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
+        if self._run is not None and self._run.live:
+            raise AgentBusy(f"this agent is busy with {self._run!r}; wait for it, stop it, or use another agent")
+        bench = self._workbench or current()
+        answer = AnswerSchema(schema) if schema is not None else self._schema
+        self._run = await bench.astart(await self._binding(bench, task, answer), task)
+        return self._run
+
+    async def _binding(self, bench: Workbench, task: str, schema: AnswerSchema | None) -> Binding:
+        client = self._client = self._client or resolve(self._model)
+        if self._stream is None:
+            sandbox_id = make_id(bench.new_id(), "sandbox")
+            self._stream = SandboxStream(Session(sandbox_id, engine=self._engine), sandbox_id)
+        tools = self.tools
+        resources = CodeActResources(
+            client=client,
+            system=system_prompt(role=self._system, tools=tools.values(), schema=schema.json_schema if schema else None),
+            tools=tools,
+            stream=self._stream,
+            schema=schema,
+            temperature=self._temperature,
+            max_tokens=self._max_tokens,
+            thinking_tag=self._thinking_tag,
+        )
+        return agent_binding(
+            resources, title=task, max_iterations=self._max_iterations, engine=self._engine, bench=bench, handlers=self._handlers
+        )
+
+
+def agent_binding(
+    resources: CodeActResources, *, title: str, max_iterations: int, engine: str, bench: Workbench, handlers: Handlers
+) -> Binding:
+    """A run of the CodeAct graph with these resources."""
+    lives: list[Lifetime] = []
+
+    async def on_open(life: Lifetime) -> None:
+        lives.append(life)
+        await resources.stream.attach(life)
+
+    def interrupt() -> None:
+        for life in lives:
+            life.stop("a handler was interrupted")
+
+    delivery = Delivery(handlers, interrupt)
+    first_line = next((line.strip() for line in title.splitlines() if line.strip()), "")
+    described = {
+        "model": {"name": resources.client.name, **resources.client.spec()},
+        "tools": [tool.manifest() for tool in resources.tools.values()],
+        "system": resources.system,
+        "schema": resources.schema.json_schema if resources.schema else None,
+        "max_iterations": max_iterations,
+        "temperature": resources.temperature,
+        "max_tokens": resources.max_tokens,
+        "thinking_tag": resources.thinking_tag,
+        "engine": engine,
+        "sandbox_id": resources.stream.sandbox_id,
+    }
+    return Binding(
+        graph=CODEACT,
+        title=first_line[:200],
+        kind="agent",
+        resources=resources,
+        described=described,
+        tools=ToolExecutor(resources.tools.values(), inline=bench.inline),
+        convert=resources.schema.convert if resources.schema else unchanged,
+        on_open=on_open,
+        on_entries=(delivery.feed,),
+        on_end=delivery.drain,
+    )

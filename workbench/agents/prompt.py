@@ -1,0 +1,54 @@
+"""The system prompt: sections joined in order, never a template, so no text of a person or tool can be mistaken for a placeholder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from workbench.tools.schema import stub
+from workbench.tools.tool import Tool
+
+
+@cache
+def _section(name: str) -> str:
+    return files("workbench.agents").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip()
+
+
+def system_prompt(*, role: str | None, tools: Iterable[Tool], schema: dict[str, Any] | None) -> str:
+    """What the model is told before the task.
+
+    `role` replaces the opening sentence. `tools` includes the finishing ones. `dialect` says what Python the sandbox runs. With a schema
+    the expected shape is stated up front.
+    """
+    tools = list(tools)
+    callable_tools = [tool for tool in tools if not tool.finish]
+    finishers = [tool for tool in tools if tool.finish]
+    sections = [
+        (role or _section("system")).strip(),
+        _section("protocol"),
+        _section("finish"),
+        "## Functions you can call\n\n" + (_stubs(callable_tools) if callable_tools else "None besides the finishing one."),
+        "## Finishing function\n\n" + _stubs(finishers),
+        "## The Python you can write\n\n" + _section("dialect"),
+    ]
+    if schema is not None:
+        sections.append(
+            "## The shape of the answer\n\nThe answer must match this JSON Schema:\n\n"
+            + _fenced(json.dumps(schema, indent=2, ensure_ascii=False), "json")
+        )
+    return "\n\n".join(sections)
+
+
+def _stubs(tools: Iterable[Tool]) -> str:
+    return _fenced("\n\n".join(stub(tool) for tool in tools), "python")
+
+
+def _fenced(text: str, language: str) -> str:
+    """A fence longer than any run of backticks inside."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -1,0 +1,84 @@
+"""From the manifest of a recorded agent run back to live objects, in a process that has only the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from workbench.agents.agent import agent_binding
+from workbench.agents.answer import AnswerSchema
+from workbench.agents.codeact import FINISH, CodeActResources
+from workbench.agents.handlers import Handlers
+from workbench.agents.stream import SandboxStream, read_stream
+from workbench.errors import ToolBindingError
+from workbench.models.client import ModelClient
+from workbench.models.resolve import resolve
+from workbench.record.envelope import Manifest
+from workbench.runtime.binding import Binding
+from workbench.runtime.workbench import Workbench
+from workbench.sandbox.session import Session
+from workbench.tools.tool import Tool
+
+
+async def rebind(
+    manifest: Manifest,
+    *,
+    workbench: Workbench,
+    accept_changes: bool = False,
+    tools: Iterable[Tool | Callable[..., Any]] = (),
+    model: str | ModelClient | Callable[..., str] | None = None,
+    schema: Any = None,
+) -> Binding:
+    """Bind tools by name, the model by its recorded name unless one is given, and the sandbox by its stream.
+
+    `schema` gives back a pydantic class; without it the answer comes as data, checked against the recorded JSON Schema.
+
+    Raises:
+        ToolBindingError: names every tool that is missing or has changed, with the source of the missing ones.
+        ConfigurationError: the recorded model cannot be made from its name alone, so it must be given.
+    """
+    settings = manifest.resources
+    bound = _bound_tools(settings["tools"], [Tool.of(tool) for tool in tools], accept_changes)
+    items = await read_stream(workbench.plane, settings["sandbox_id"])
+    session = Session(settings["sandbox_id"], engine=settings["engine"], items=items)
+    wanted = schema if schema is not None else settings["schema"]
+    resources = CodeActResources(
+        client=resolve(model if model is not None else settings["model"]["name"]),
+        system=settings["system"],
+        tools=bound,
+        stream=SandboxStream(session, settings["sandbox_id"], stored=len(items)),
+        schema=None if wanted is None else AnswerSchema(wanted),
+        temperature=settings["temperature"],
+        max_tokens=settings["max_tokens"],
+        thinking_tag=settings["thinking_tag"],
+    )
+    return agent_binding(
+        resources,
+        title=manifest.title,
+        max_iterations=settings["max_iterations"],
+        engine=settings["engine"],
+        bench=workbench,
+        handlers=Handlers(),
+    )
+
+
+def _bound_tools(recorded: list[dict[str, Any]], given: list[Tool], accept_changes: bool) -> dict[str, Tool]:
+    by_name = {tool.name: tool for tool in [FINISH, *given]}
+    missing = [tool for tool in recorded if tool["name"] not in by_name]
+    changed = [tool["name"] for tool in recorded if tool["name"] in by_name and _differs(tool, by_name[tool["name"]])]
+    faults = []
+    if missing:
+        sources = "\n\n".join(tool["source"] or f"# the source of {tool['name']} was not recorded" for tool in missing)
+        names = ", ".join(tool["name"] for tool in missing)
+        faults.append(f"missing: {names}. Run this and give them as tools=[{names}]:\n\n{sources}")
+    if changed and not accept_changes:
+        faults.append(f"changed since the run began: {', '.join(changed)}. Give accept_changes=True to go on with them as they are now")
+    if faults:
+        raise ToolBindingError("the run cannot be resumed with these tools; " + "; ".join(faults))
+    return {tool["name"]: by_name[tool["name"]] for tool in recorded}
+
+
+def _differs(recorded: dict[str, Any], tool: Tool) -> bool:
+    if recorded["schema_hash"] != tool.schema_hash:
+        return True
+    return recorded["source_hash"] is not None and tool.source_hash is not None and recorded["source_hash"] != tool.source_hash

@@ -1,0 +1,82 @@
+"""A sandbox session and the record of its stream, kept in step: what the session has done since is stored with the run's next commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from workbench.record.envelope import Header, SandboxEvent
+from workbench.record.sandbox_items import SandboxItem
+from workbench.record.values import Payload, Status, make_id
+from workbench.runtime.data_plane import DataPlane, Journal
+from workbench.runtime.lifetime import Lifetime
+from workbench.sandbox.session import Session
+
+PayloadChange = Callable[[Payload], Awaitable[Payload]]
+
+
+class SandboxStream:
+    """The writer of one session's stream. It outlives the runs that use it; each run takes it along as `life.streams`."""
+
+    def __init__(self, session: Session, sandbox_id: str, *, stored: int = 0) -> None:
+        self.session = session
+        self.sandbox_id = sandbox_id
+        self._stored = stored
+        """How many of the session's items the journal has."""
+        self._journal: Journal | None = None
+
+    async def attach(self, life: Lifetime) -> None:
+        """Take the stream for this process and let the run's commits store it.
+
+        Raises:
+            LeaseHeld: another process uses the sandbox.
+        """
+        store = life.plane.state
+        lease = await store.claim(self.sandbox_id, life.worker_id, 15.0)
+        if self._journal is None or self._journal.epoch != lease.epoch:
+            seq, head = await store.head(self.sandbox_id)
+            self._journal = Journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
+        life.streams[self.sandbox_id] = self._journal
+
+    async def write_new(self, life: Lifetime) -> None:
+        """Write what the session has done since the last time; the run's next commit stores it."""
+        journal = life.streams[self.sandbox_id]
+        for item in self.session.items[self._stored :]:
+            status: Status = "FAILED" if item.block is not None and item.block.error is not None else "SUCCEEDED"
+            header = Header(
+                lifetime_id=self.sandbox_id,
+                exec_id=make_id(self.sandbox_id, journal.next_seq),
+                name=item.action,
+                status=status,
+                created_at=life.clock.now(),
+                session_id=life.state.session_id,
+                tenant_id=life.state.tenant_id,
+            )
+            spilled = await _spilled(item, life.plane)
+            journal.add(SandboxEvent(seq=journal.next_seq, phase=item.action, header=header, item=spilled))
+            self._stored += 1
+
+
+async def read_stream(plane: DataPlane, sandbox_id: str) -> list[SandboxItem]:
+    """A session's stream from the store, with blobs read in: what `Session(items=…)` rebuilds from."""
+    entries = await plane.entries(sandbox_id)
+    return [await _loaded(entry.item, plane) for entry in entries if isinstance(entry, SandboxEvent)]
+
+
+async def _spilled(item: SandboxItem, plane: DataPlane) -> SandboxItem:
+    return await _mapped(item, plane.spill)
+
+
+async def _loaded(item: SandboxItem, plane: DataPlane) -> SandboxItem:
+    return await _mapped(item, plane.load)
+
+
+async def _mapped(item: SandboxItem, change: PayloadChange) -> SandboxItem:
+    value = None if item.value is None else await change(item.value)
+    block = item.block
+    if block is not None:
+        calls = [
+            call.model_copy(update={"args": await change(call.args), "result": None if call.result is None else await change(call.result)})
+            for call in block.calls
+        ]
+        block = block.model_copy(update={"calls": tuple(calls)})
+    return item.model_copy(update={"value": value, "block": block})
