@@ -9,23 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = set(
-    [
-        "IPython",
-        "anywidget",
-        "genai_prices",
-        "httpx",
-        "ipykernel",
-        "ipywidgets",
-        "jsonschema",
-        "matplotlib",
-        "numpy",
-        "obstore",
-        "pandas",
-        "pydantic",
-        "sqlalchemy",
-    ]
-)
+HEAVY = {"pydantic", "httpx", "jsonschema", "genai_prices", "sqlalchemy", "obstore", "numpy", "pandas", "matplotlib"}
+HEAVY |= {"IPython", "ipykernel", "ipywidgets", "anywidget"}
 
 
 def test_no_import_goes_against_the_arrows() -> None:
