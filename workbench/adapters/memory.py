@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.adapters.addresses import blob_key, blob_ref, checked
 from workbench.adapters.refusals import held_by, not_next, repeated, stale
-from workbench.errors import BlobMissing, StoreError
+from workbench.errors import BlobMissing, ConfigurationError, StoreError
 from workbench.ports import InboxItem, Lease, Query
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry
@@ -343,3 +343,32 @@ class MemoryKVStore:
 
     async def close(self) -> None:
         """Nothing to release."""
+
+
+def state_store(url: str) -> MemoryStateStore:
+    """The adapter behind `memory:` as a profile's state store; it has no other address."""
+    _only(url)
+    return MemoryStateStore()
+
+
+def event_bus(url: str) -> MemoryEventBus:
+    """The adapter behind `memory:` as a profile's event bus."""
+    _only(url)
+    return MemoryEventBus()
+
+
+def blob_store(url: str) -> MemoryBlobStore:
+    """The adapter behind `memory:` as a profile's blob store."""
+    _only(url)
+    return MemoryBlobStore()
+
+
+def kv_store(url: str) -> MemoryKVStore:
+    """The adapter behind `memory:` as a profile's key-value store."""
+    _only(url)
+    return MemoryKVStore()
+
+
+def _only(url: str) -> None:
+    if url.rstrip("/") != "memory:":
+        raise ConfigurationError(f"{url!r} has parts that memory does not know; write 'memory:'")

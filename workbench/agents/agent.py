@@ -89,8 +89,8 @@ class Agent:
     @overload
     def tool(self, fn: F, /) -> F: ...
     @overload
-    def tool(self, **options: Any) -> Callable[[F], F]: ...
-    def tool(self, fn: Any = None, /, **options: Any) -> Any:
+    def tool(self, fn: None = None, /, **options: Any) -> Callable[[F], F]: ...
+    def tool(self, fn: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
         """Register a function as a tool, bare or with the options of `wb.tool`; the function is returned unchanged."""
 
         def mark(function: F) -> F:
@@ -138,7 +138,7 @@ class Agent:
 
     async def arun(self, task: str, *, schema: Schema | None = None) -> Any:
         """`run` for code that awaits; cancelling it stops the run."""
-        run = await run_async(self._start(task, schema))
+        run = await run_async(self._start(self._bench(), task, schema))
         try:
             return await run
         finally:
@@ -151,7 +151,7 @@ class Agent:
             AgentBusy: the agent's last run has not ended.
             ConfigurationError: no model is configured; the message says how to configure one.
         """
-        return run_sync(self._start(task, schema))
+        return run_sync(self._start(self._bench(), task, schema))
 
     def close(self) -> None:
         """Release the sandbox's worker and the model's connections. The agent can still be used."""
@@ -164,12 +164,15 @@ class Agent:
         if self._client is not None:
             await run_async(self._client.aclose())
 
-    async def _start(self, task: str, schema: Schema | None) -> Run:
+    def _bench(self) -> Workbench:
+        """The workbench to run on. Asked for in the caller's thread: making the default one waits for the runtime's loop."""
+        return self._workbench or current()
+
+    async def _start(self, bench: Workbench, task: str, schema: Schema | None) -> Run:
         if not isinstance(task, str):
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
         if self._run is not None and self._run.live:
             raise AgentBusy(f"this agent is busy with {self._run!r}; wait for it, stop it, or use another agent")
-        bench = self._workbench or current()
         answer = AnswerSchema(schema) if schema is not None else self._schema
         self._run = await bench.astart(await self._binding(bench, task, answer), task)
         return self._run

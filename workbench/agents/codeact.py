@@ -95,7 +95,7 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
     try:
         result = await session.run(value["code"], program.call, tools=list(resources.tools), finishers=finishers, system=program.system)
     finally:
-        ctx.link_sandbox(resources.stream.sandbox_id, session.block_no)
+        ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)
         await ctx.keep(resources.stream)
     output = recorded_output(result) | {"notes": value["notes"], "finished": result.status == "finished"}
     return output | ({"answer": program.answer} if result.status == "finished" else {})

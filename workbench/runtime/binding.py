@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from workbench.graph.graph import AgentGraph
 from workbench.record.envelope import AnyEntry, Manifest
@@ -12,7 +12,6 @@ from workbench.tools.executor import ToolExecutor
 
 if TYPE_CHECKING:
     from workbench.runtime.lifetime import Lifetime
-    from workbench.runtime.workbench import Workbench
 
 
 def unchanged(value: Any) -> Any:
@@ -56,11 +55,6 @@ class Binding:
         )
 
 
-class Binder(Protocol):
-    """Makes a binding from a manifest, in a process that has only the record.
-
-    Raises:
-        ToolBindingError: lists everything that is missing or has changed, with the source to run.
-    """
-
-    async def __call__(self, manifest: Manifest, *, workbench: Workbench, accept_changes: bool, **objects: Any) -> Binding: ...
+Binder = Callable[..., Awaitable[Binding]]
+"""`await binder(manifest, workbench=…, accept_changes=…, **objects)`: a binding from a manifest, in a process that has only the record.
+It raises ToolBindingError, listing everything that is missing or has changed, with the source to run."""
