@@ -26,7 +26,7 @@ lab: ## open the notebooks in JupyterLab
 
 test: ## run the whole suite
 	$(BOOTSTRAP) dev
-	@$(if $(BROWSER),echo 'make test: no Chromium found, so the browser tests are left out; install chromium to run them',:)
+	@[ -z '$(BROWSER)' ] || echo 'make test: no Chromium found, so the browser tests are left out; install chromium to run them'
 	@$(BIN)/python -m pytest $(BROWSER) $(PYTEST_ARGS)
 
 test-matrix: ## run the fast part of the suite on Python 3.11 and 3.13, where they are installed
