@@ -1,8 +1,8 @@
 """Group commit on one SQLite connection: what is asked for in the same turn of the loop becomes one transaction.
 
 A commit costs about as much as writing three entries, so a thousand runs that append at once must not pay a thousand. It is done on the
-loop's own thread, because a hop to another thread and back costs more than the commit; only when another process holds the lock does a
-thread wait for it, so the loop never does.
+loop's own thread, because a hop to another thread and back costs more than the commit. Two things take longer and have a thread: waiting
+for another process that holds the lock, and the checkpoint, which moves the write-ahead log into the file.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workbench.adapters.sqlite import PATIENCE_S, is_busy, store_error
+from workbench.adapters.sqlite import PATIENCE_S, checkpoint, is_busy, store_error
 from workbench.errors import StoreError
 
 T = TypeVar("T")
+
+_CHECKPOINT_ROWS = 1000
+"""After so many rows, about 4 MB of log, a checkpoint begins. A log that only grows makes each commit slower."""
 
 Operation = Callable[[sqlite3.Connection], Any]
 """What one caller wants written. It runs inside a transaction, maybe more than once, and refuses with a `StoreError`."""
@@ -37,7 +41,9 @@ class Writer:
         self._db = db
         self._path = path
         self._asked: list[_Request] = []
-        self._working: asyncio.Future[None] | None = None
+        self._working: asyncio.Future[list[Any]] | None = None
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._checkpointed_at = 0
         self._scheduled = False
         self._closed = False
         self._wait_for_lock(0.0)
@@ -63,6 +69,8 @@ class Writer:
         self._closed = True
         while self._working is not None or self._asked:
             await (self._working or asyncio.sleep(0))
+        if self._checkpoint is not None:
+            await self._checkpoint
         # The last connection to a file moves its log into it, which may take a while.
         await asyncio.to_thread(self._db.close)
 
@@ -79,35 +87,37 @@ class Writer:
             return
         try:
             outcomes = self._commit(requests)
-        except sqlite3.OperationalError:
-            self._working = asyncio.ensure_future(self._flush_patiently(requests, loop))
+        except Exception:  # noqa: BLE001 - it shows again in the thread, where each caller gets what is its own
+            # Futures of the executor and not tasks: the runtime cancels its tasks when it ends, and this must still be finished.
+            self._working = loop.run_in_executor(None, self._commit_patiently, requests)
+            self._working.add_done_callback(partial(self._flushed, requests, loop))
             return
         _answer(requests, outcomes)
+        self._checkpoint_if_due(loop)
 
-    async def _flush_patiently(self, requests: list[_Request], loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            outcomes = await asyncio.to_thread(self._commit_patiently, requests)
-        finally:
-            self._working = None
-        _answer(requests, outcomes)
+    def _flushed(self, requests: list[_Request], loop: asyncio.AbstractEventLoop, done: asyncio.Future[list[Any]]) -> None:
+        self._working = None
+        _answer(requests, done.result())
         if self._asked:
             self._schedule(loop)
 
     def _commit_patiently(self, requests: list[_Request]) -> list[Any]:
+        """The results or exceptions of `requests`, waiting for the lock; one that cannot be done is not felt by the others."""
         self._wait_for_lock(PATIENCE_S)
         try:
             return self._commit(requests)
-        except sqlite3.OperationalError as error:
-            return [store_error(self._path, error)] * len(requests)
+        except sqlite3.Error as error:
+            if is_busy(error) or len(requests) == 1:
+                return [store_error(self._path, error) for _ in requests]
+        except Exception as error:  # noqa: BLE001 - whatever an operation raises belongs to its caller
+            if len(requests) == 1:
+                return [error]
         finally:
             self._wait_for_lock(0.0)
+        return [outcome for request in requests for outcome in self._commit_patiently([request])]
 
     def _commit(self, requests: list[_Request]) -> list[Any]:
-        """The results or exceptions of `requests`; what one of them does wrong is not felt by the others.
-
-        Raises:
-            OperationalError: when another process has the lock; nothing is written.
-        """
+        """The results or refusals of `requests` in one transaction, or an exception and nothing written."""
         db = self._db
         outcomes: list[Any] = []
         try:
@@ -121,16 +131,16 @@ class Writer:
                         raise  # what it wrote before it refused must go, and the transaction with it
                     outcomes.append(refusal)
             db.execute("COMMIT")
-        except Exception as error:
-            # Whatever it is, it belongs to the caller whose operation it was.
-            if db.in_transaction:  # a full disk has rolled back already
+        finally:
+            if db.in_transaction:  # something was raised, and SQLite has not rolled back by itself, as it does when the disk is full
                 db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and is_busy(error):
-                raise
-            if len(requests) > 1:
-                return [outcome for request in requests for outcome in self._commit([request])]
-            return [store_error(self._path, error) if isinstance(error, sqlite3.Error) else error]
         return outcomes
+
+    def _checkpoint_if_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        running = self._checkpoint is not None and not self._checkpoint.done()
+        if not running and self._db.total_changes - self._checkpointed_at >= _CHECKPOINT_ROWS:
+            self._checkpointed_at = self._db.total_changes
+            self._checkpoint = loop.run_in_executor(None, checkpoint, self._path)
 
     def _wait_for_lock(self, seconds: float) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
