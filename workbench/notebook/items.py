@@ -71,7 +71,7 @@ class StepItem(Item):
         self.live: dict[str, tuple[str, int]] = {}
         """Field → the end of the text arriving in it, and the whole text's length."""
         self._tools: Counter[str] = Counter()
-        self._tokens_in = self._tokens_out = self._nano = self._unpriced = 0
+        self._tokens_in = self._tokens_out = self._cached = self._nano = self._unpriced = 0
 
     def full(self) -> dict[str, Any]:
         """All of it."""
@@ -96,10 +96,11 @@ class StepItem(Item):
         """Count tokens and cost."""
         self._tokens_in += telemetry.tokens_in
         self._tokens_out += telemetry.tokens_out
+        self._cached += telemetry.cached_tokens
         self._nano += nano_dollars(telemetry.cost_usd) if telemetry.cost_usd is not None else 0
         self._unpriced += telemetry.unpriced
         tokens = self._tokens_in + self._tokens_out
-        words = f"{self._tokens_in:,} in, {self._tokens_out:,} out" if tokens else ""
+        words = shown.tokens_text(self._tokens_in, self._cached, self._tokens_out)
         self.set(version, tokens=words, cost=shown.money_text(self._nano, self._unpriced, tokens))
 
     def say(self, version: int, did: str | None = None) -> None:

@@ -134,7 +134,8 @@ def blob_text(blob: BlobRef) -> str:
 
 
 def code_tokens(text: str, limit: int = FIELD) -> Code:
-    """Python code, coloured."""
+    """Python code, coloured; blank lines at its end are left out."""
+    text = text.rstrip()
     tokens: list[tuple[str, str]] = []
     for colour, piece in _coloured(visible(text[:limit])):
         if tokens and tokens[-1][0] == colour:
@@ -184,6 +185,13 @@ def duration_text(ms: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
     return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
+
+
+def tokens_text(tokens_in: int, cached: int, tokens_out: int) -> str:
+    """Tokens by kind; empty when there are none."""
+    if not tokens_in + tokens_out:
+        return ""
+    return f"{tokens_in:,} tokens in{f' ({cached:,} cached)' if cached else ''}, {tokens_out:,} out"
 
 
 def money_text(nano: int, unpriced: int, tokens: int) -> str:

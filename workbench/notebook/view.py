@@ -346,7 +346,6 @@ class RunView:
         self._clock(self._at(entry))
         steps, called = len(self._steps), totals.tool_calls
         noun = ("step" if self._agent else "task") + ("" if steps == 1 else "s")
-        cached = f", {totals.cached_tokens:,} cached" if totals.cached_tokens else ""
         tokens = totals.tokens_in + totals.tokens_out
         self._summary.set(
             self.version,
@@ -354,7 +353,7 @@ class RunView:
             live=not state.terminal,
             steps=f"{steps} of {self._max_steps} steps" if self._max_steps and not state.terminal else f"{steps} {noun}",
             calls=f"{called:,} {'call' if called == 1 else 'calls'}" if called else "",
-            tokens=f"{totals.tokens_in:,} in{cached}, {totals.tokens_out:,} out" if tokens else "",
+            tokens=shown.tokens_text(totals.tokens_in, totals.cached_tokens, totals.tokens_out),
             cost=shown.money_text(totals.cost_nano, totals.unpriced, tokens),
             asks=len(state.requests),
             resumed=self._resumed,
