@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.runtime.current import current as _current_workbench
-from workbench.runtime.current import set_default as _set_default
+from workbench.current import current as _current_workbench
+from workbench.current import set_default as _set_default
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench
@@ -35,7 +35,7 @@ _PUBLIC = {
     "ToolInfo": "workbench.tools.info",
     "Workbench": "workbench.runtime.workbench",
     "connect": "workbench.profiles",
-    "current": "workbench.runtime.current",
+    "current": "workbench.current",
     "errors": "",
     "frames": "",
     "models": "",

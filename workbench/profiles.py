@@ -20,7 +20,7 @@ from workbench.agents.rebind import rebind
 from workbench.errors import ConfigurationError
 from workbench.loop import run_sync
 from workbench.runtime.clock import TickingClock, seeded_ids
-from workbench.runtime.current import set_current
+from workbench.current import set_current
 from workbench.runtime.workbench import Workbench
 
 PORTS = ("state", "bus", "blobs", "kv")

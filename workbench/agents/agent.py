@@ -21,7 +21,7 @@ from workbench.models.resolve import resolve
 from workbench.record.events import EVENTS
 from workbench.record.values import make_id
 from workbench.runtime.binding import Binding, unchanged
-from workbench.runtime.current import current
+from workbench.current import current
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench

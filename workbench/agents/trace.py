@@ -1,4 +1,4 @@
-"""`verbose=True`: a readable trace of a run on stderr."""
+"""A run as lines of text: what `verbose=True` prints on stderr, and `workbench show` on stdout."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 def print_event(event: dict[str, Any]) -> None:
     """Print one event in a line or a few."""
-    print(_line(event), file=sys.stderr, flush=True)  # noqa: T201 - printing is what verbose asks for
+    print(describe(event), file=sys.stderr, flush=True)  # noqa: T201 - printing is what verbose asks for
 
 
-def _line(event: dict[str, Any]) -> str:
+def describe(event: dict[str, Any]) -> str:
+    """One agent event in a line or a few."""
     match event["event"]:
         case "iteration_start":
             return f"── turn {event['iteration']} of {event['max_iterations']}"

@@ -18,7 +18,7 @@ from workbench.record.values import make_id
 from workbench.runtime.binding import Binder, Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
-from workbench.runtime.current import current
+from workbench.current import current
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
 from workbench.runtime.lifetime import Lifetime

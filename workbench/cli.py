@@ -1,0 +1,135 @@
+"""The command line: `workbench demo | runs | show RUN | verify RUN`. It reads the same store as notebooks do and never goes on with a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.agents.trace import describe
+from workbench.current import current
+from workbench.errors import RecordCorrupt, RunError, WorkbenchError
+from workbench.runtime.run import Run
+
+QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, 1 for a failure it reports, or 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+    except WorkbenchError as error:
+        print(f"workbench: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="workbench", description="Agents in Jupyter, and the record of what they did.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="execute the quickstart notebook headless and print the agent's answer")
+    demo.add_argument("--output", type=Path, default=Path("out"), help="directory for the executed notebook (default: out)")
+    demo.set_defaults(command=_demo)
+    runs = commands.add_parser("runs", help="list runs, the newest first")
+    runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    runs.set_defaults(command=_runs)
+    show = commands.add_parser("show", help="print what a run did, step by step")
+    show.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    show.set_defaults(command=_show)
+    verify = commands.add_parser("verify", help="check a run's record against its hashes")
+    verify.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    verify.set_defaults(command=_verify)
+    return parser
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    runs = current().runs(arguments.limit)
+    if not runs:
+        print("There are no runs in this store yet.")
+    for run in runs:
+        started = run.state.created_at
+        print(f"{run.id}  {run.status:<11}  {started:%Y-%m-%d %H:%M:%S}  {run.title}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    run = current().open(arguments.run)
+    totals = run.state.totals
+    print(f"{run.title}\nrun {run.id}: {run.status}")
+    print(
+        f"{totals.tasks} tasks, {totals.plans} plans, {totals.tool_calls} tool calls, "
+        f"{totals.tokens_in} tokens in, {totals.tokens_out} out\n"
+    )
+    for event in run.events():
+        print(describe(event))
+    for pending in run.pending:
+        print(f"   waiting: {pending.title} {pending.args!r}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    run = current().open(arguments.run)
+    try:
+        verified = run.verify()
+    except RecordCorrupt as error:
+        print(f"run {run.id}: the record does NOT hold: {error}", file=sys.stderr)
+        return 1
+    print(f"run {run.id}: {verified.entries} entries hold, last hash {verified.head}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    notebook = _quickstart()
+    if notebook is None:
+        print(f"workbench: {QUICKSTART} is not here; run this in a checkout of the project", file=sys.stderr)
+        return 1
+    try:
+        executed = _execute(notebook, arguments.output)
+    except ImportError as error:
+        print(f"workbench: the demo needs {error.name}; pip install 'agent-workbench[demo]'", file=sys.stderr)
+        return 1
+    run = current().runs(1)[0]
+    print(f"Task:     {run.title}")
+    print(f"Model:    {run.state.manifest.resources['model']['name']}" if run.state.manifest else "")
+    print(f"Answer:   {_value(run)}")
+    print(f"Run:      {run.id} (see it with: workbench show {run.id[:8]})")
+    print(f"Notebook: {executed}")
+    return 0
+
+
+def _quickstart() -> Path | None:
+    beside = Path(__file__).resolve().parent.parent
+    return next((base / QUICKSTART for base in (Path.cwd(), beside) if (base / QUICKSTART).is_file()), None)
+
+
+def _execute(notebook: Path, output: Path) -> Path:
+    """Execute a notebook in a kernel of this interpreter and write it with its outputs; the notebook itself stays as it is."""
+    import nbformat  # noqa: PLC0415 - an extra that only the demo needs
+    from nbclient import NotebookClient  # noqa: PLC0415
+
+    content: Any = nbformat.read(notebook, as_version=4)
+    print(f"Executing {notebook} …", flush=True)
+    NotebookClient(content, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(notebook.parent)}}).execute()
+    output.mkdir(parents=True, exist_ok=True)
+    executed = output / f"{notebook.stem}.executed.ipynb"
+    nbformat.write(content, executed)
+    return executed.resolve()
+
+
+def _value(run: Run) -> str:
+    try:
+        return repr(run.value)
+    except RunError as error:
+        return f"none: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
