@@ -44,10 +44,11 @@ class AgentEvents:
     def __init__(self) -> None:
         self.ended = False
         """Whether the last entry of the lifetime has been fed."""
+        self._of_agent = False
         self._messages = 0
         self._said = 0
         self._max_iterations: int | None = None
-        self._code = ""
+        self._code: Any = ""
 
     def feed(self, entry: AnyEntry) -> list[dict[str, Any]]:
         """The events of one entry."""
@@ -57,19 +58,20 @@ class AgentEvents:
 
     def _read(self, entry: AnyEntry) -> list[tuple[str, dict[str, Any]]]:
         match entry:
-            case LifetimeEvent(phase="created", manifest=manifest) if manifest is not None:
+            case LifetimeEvent(phase="created", manifest=manifest) if manifest is not None and manifest.kind == "agent":
+                self._of_agent = True
                 self._max_iterations = manifest.resources.get("max_iterations")
             case LifetimeEvent(phase="ended"):
                 self.ended = True
                 return self._end(entry)
-            case TaskExecution(phase="started") if entry.header.name == "task_llm":
+            case TaskExecution(phase="started") if self._of_agent and entry.header.name == "task_llm":
                 start = {"iteration": entry.header.iteration_idx + 1, "max_iterations": self._max_iterations}
                 return [("iteration_start", start), ("llm_request", {"message_count": self._messages + self._said})]
-            case TaskExecution(phase="finished") if entry.header.name == "task_llm":
+            case TaskExecution(phase="finished") if self._of_agent and entry.header.name == "task_llm":
                 return self._reply(entry)
-            case TaskExecution(phase="finished") if entry.header.name == "task_execute":
+            case TaskExecution(phase="finished") if self._of_agent and entry.header.name == "task_execute":
                 return self._executed(entry)
-            case PlanExecution():
+            case PlanExecution() if self._of_agent:
                 return self._chosen(entry)
             case ToolCallEntry(phase="intent"):
                 call = {"call_id": entry.header.exec_id, "name": entry.call.tool, "args": readable(entry.call.args)}
@@ -97,16 +99,15 @@ class AgentEvents:
 
     def _chosen(self, entry: PlanExecution) -> list[tuple[str, dict[str, Any]]]:
         self._said = 0
-        if entry.header.name not in ("plan_dispatch", "plan_observe") or not entry.result.next_tasks:
-            return []
-        chosen = entry.result.next_tasks[0]
-        args = readable(chosen.args)
-        if chosen.name == "task_execute":
-            self._code = args["code"]
-            return [("code_generated", {"code": self._code})]
-        if chosen.name == "task_llm":
-            self._said = 1
-            return [("error", {"message": args["say"], "code": args["problem"]})] if args.get("problem") else []
+        for chosen in entry.result.next_tasks:
+            args = readable(chosen.args)
+            if chosen.name == "task_execute":
+                self._code = args.get("code", args)
+                return [("code_generated", {"code": self._code})]
+            if chosen.name == "task_llm":
+                said = args.get("say", args)
+                self._said = int(said is not None)
+                return [("error", {"message": said, "code": args["problem"]})] if args.get("problem") else []
         return []
 
     def _executed(self, entry: TaskExecution) -> list[tuple[str, dict[str, Any]]]:
@@ -115,10 +116,10 @@ class AgentEvents:
         output = readable(entry.result.output)
         executed = {
             "code": self._code,
-            "output": output["prints"],
-            "value": output["value_text"],
-            "success": output["status"] in ("ok", "finished"),
-            "engine": output["engine"],
+            "output": output.get("prints", output),
+            "value": output.get("value_text"),
+            "success": output["status"] in ("ok", "finished") if "status" in output else None,
+            "engine": output.get("engine"),
             "duration_ms": entry.telemetry.latency_ms,
         }
         error = output.get("error")
