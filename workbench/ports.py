@@ -25,9 +25,9 @@ class Query:
     names: Sequence[str] | None = None
     statuses: Sequence[str] | None = None
     since: str | None = None
-    """`created_at` at or after this ISO 8601 UTC stamp."""
+    """`created_at` at or after this stamp, written as the column is: ISO 8601 with microseconds and `+00:00`."""
     until: str | None = None
-    """`created_at` before this ISO 8601 UTC stamp."""
+    """`created_at` before this stamp, written likewise."""
     after_seq: int = 0
     """With one lifetime: only entries with a greater sequence number."""
     after_position: int = 0
@@ -75,14 +75,17 @@ class StateStore(Protocol):
         """Append entries, possibly of several lifetimes, in the order given. `epochs` has the epoch held for each of these lifetimes.
 
         Raises:
-            StaleEpoch: a lifetime's lease has moved on; nothing is written.
+            StaleEpoch: a lifetime's lease has moved on, or it has none; nothing is written.
             RecordCorrupt: an entry's number or `prev_hash` does not continue its lifetime, or its `(exec_id, phase)` is there already;
                 nothing is written.
         """
         ...
 
     def read(self, query: Query) -> AsyncIterator[StoredEntry]:
-        """Entries in order of position, or from the newest back. Reads in batches; appends go on meanwhile."""
+        """Entries in order of position, or from the newest back: all that were there when the reading began.
+
+        Reads in batches; appends go on meanwhile, and what they add may follow.
+        """
         ...
 
     async def head(self, lifetime_id: str) -> tuple[int, str]:
@@ -102,7 +105,10 @@ class StateStore(Protocol):
         ...
 
     async def renew(self, owner: str, ttl: float) -> set[str]:
-        """Extend every lease that `owner` still holds; the ids of their lifetimes."""
+        """Extend every lease that `owner` still holds; the ids of their lifetimes.
+
+        A lease that has expired is still held while nobody else has taken it: a laptop that slept goes on.
+        """
         ...
 
     async def release(self, lifetime_id: str, owner: str) -> None:
@@ -191,7 +197,13 @@ class KVStore(Protocol):
         ...
 
     async def add(self, key: str, amount: int) -> int:
-        """Add to a counter atomically (an absent one counts from 0) and return the new value."""
+        """Add to a counter atomically (an absent one counts from 0) and return the new value. It keeps its time to live.
+
+        A counter's value is its decimal digits.
+
+        Raises:
+            StoreError: if what stands there is not a counter.
+        """
         ...
 
     async def swap(self, key: str, old: bytes | None, new: bytes | None) -> bool:

@@ -55,6 +55,12 @@ async def test_a_relative_url_is_relative_to_the_working_directory(tmp_path, mon
     assert (tmp_path / ".workbench" / ".gitignore").read_text() == "*\n"
 
 
+async def test_a_path_after_file_is_taken_as_it_is(tmp_path):
+    blobs = ObjectBlobStore(f"file:{tmp_path}/100% #1 ?")
+    ref = await blobs.put(b"bytes")
+    assert (tmp_path / "100% #1 ?" / ref.sha256[:2] / ref.sha256).exists()
+
+
 async def test_a_blob_that_cannot_be_written_is_an_error_that_names_the_place(tmp_path):
     blobs = ObjectBlobStore(url_of(tmp_path / "blobs"))
     (tmp_path / "blobs").rmdir()

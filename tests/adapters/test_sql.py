@@ -96,7 +96,9 @@ async def test_a_relative_store_stays_where_it_was_opened(tmp_path, monkeypatch)
     assert (tmp_path / "records.db").exists()
 
 
-@pytest.mark.parametrize("url", ["records.db", "", "sqlite://", "sqlite:///:memory:", "postgresql://host/db", "nonsense://x"])
+@pytest.mark.parametrize(
+    "url", ["records.db", "", "sqlite://", "sqlite:///:memory:", "sqlite:///r.db?mode=ro", "sqlite://host/r.db", "postgresql://h/db"]
+)
 def test_another_url_is_refused_with_the_form_to_write(url):
     with pytest.raises(ConfigurationError, match=r"sqlite:///relative/records\.db"):
         SqlStateStore(url)
@@ -246,6 +248,29 @@ async def test_a_lock_that_is_never_given_back_is_an_error_that_says_so(database
         holder.execute("ROLLBACK")
     await store.append(tasks(A, 1), {A: 1})
     await store.close()
+
+
+async def test_a_full_disk_keeps_nothing_of_the_append_and_says_so(store):
+    await store.claim(A, "me", 60)
+    big = tasks(A, 4, text="x" * 200_000)
+    db = store._writer._db
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages + 20}")
+    with pytest.raises(StoreError, match="disk is full"):
+        await store.append(big, {A: 1})
+    assert await store.head(A) == (0, "0" * 64)
+    db.execute("PRAGMA max_page_count = 1000000")
+    await store.append(big, {A: 1})
+
+
+async def test_checkpoints_keep_the_log_short_and_lose_nothing(store, database):
+    await store.claim(A, "me", 60)
+    written = tasks(A, 6000)
+    for start in range(0, 6000, 100):
+        await store.append(written[start : start + 100], {A: 1})
+        await asyncio.sleep(0.005)
+    assert database.with_name("records.db-wal").stat().st_size < database.stat().st_size
+    assert verify_chain(iter(await entries_of(store)), A) == heads(written)
 
 
 async def test_an_append_that_is_cancelled_before_its_turn_writes_nothing(store):

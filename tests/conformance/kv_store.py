@@ -47,6 +47,10 @@ class KVStoreSuite:
         await asyncio.gather(*(kv.add("n", 1) for _ in range(100)))
         assert await kv.add("n", 0) == 100
 
+    async def test_the_value_of_a_counter_is_its_decimal_digits(self, kv):
+        await kv.add("n", -12)
+        assert await kv.get("n") == b"-12"
+
     async def test_a_counter_that_has_expired_counts_from_zero(self, kv, clock):
         await kv.set("n", b"5", ttl=10)
         assert await kv.add("n", 1) == 6

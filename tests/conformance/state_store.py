@@ -166,14 +166,15 @@ class StateStoreSuite:
                 position = entry.position
         assert seen == list(range(1, 10))
 
-    async def test_a_reading_shows_what_was_there_when_it_began(self, store, epochs):
+    @pytest.mark.parametrize("query", [Query(), Query(lifetime_ids=[A])])
+    async def test_a_reading_shows_all_that_was_there_when_it_began_while_appends_go_on(self, store, epochs, query):
         written = tasks(A, 400)
         await store.append(written[:300], epochs)
-        reading = store.read(Query())
-        seen = [await anext(reading)]
+        reading = store.read(query)
+        seen = [(await anext(reading)).seq]
         await store.append(written[300:], epochs)
-        seen += [entry async for entry in reading]
-        assert len(seen) == 300
+        seen += [entry.seq async for entry in reading]
+        assert seen in (list(range(1, 301)), list(range(1, 401)))
 
     async def test_a_reading_may_be_left_early(self, store, epochs):
         await store.append(tasks(A, 400), epochs)
@@ -295,6 +296,12 @@ class StateStoreSuite:
         clock.now += 20
         assert await store.renew("me", 30) == {A, B}
         assert {key: lease.expires_at - clock.now for key, lease in (await store.leases()).items()} == {A: 30, B: 30, lifetime(2): 10}
+
+    async def test_renewing_keeps_an_expired_lease_that_nobody_has_taken(self, store, clock):
+        lease = await store.claim(A, "me", 30)
+        clock.now += 100
+        assert await store.renew("me", 30) == {A}
+        assert (await store.leases())[A].epoch == lease.epoch
 
     async def test_renewing_does_not_take_back_what_another_has_taken_or_what_was_released(self, store, clock):
         await store.claim(A, "me", 30)

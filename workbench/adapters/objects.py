@@ -22,7 +22,7 @@ from workbench.record.values import BlobRef
 
 
 class ObjectBlobStore:
-    """Blobs in a directory: `file:relative/directory` or `file:///absolute/directory`."""
+    """Blobs in a directory: `file:` and a path as it is, or a URL, `file:///absolute/directory`."""
 
     def __init__(self, url: str) -> None:
         """Open the store, making its directory if it is absent.
@@ -98,9 +98,13 @@ def _first_line(error: Exception) -> str:
 
 def _directory_of(url: str) -> Path:
     form = "file:relative/directory or file:///absolute/directory"
-    parts = urlsplit(url)
-    if parts.scheme in ("s3", "gs", "gcs", "az"):
+    scheme, _, rest = url.partition(":")
+    if scheme in ("s3", "gs", "gcs", "az"):
         raise ConfigurationError(f"{url!r}: this version keeps blobs in directories only; write {form}")
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path or parts.query or parts.fragment:
+    if rest.startswith("//"):  # a URL proper, in which a space is %20
+        parts = urlsplit(url)
+        plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
+        rest = url2pathname(parts.path) if plain else ""
+    if scheme != "file" or not rest:
         raise ConfigurationError(f"{url!r} is not a place for blobs; write {form}, or memory: for blobs that end with the process")
-    return Path(url2pathname(parts.path))
+    return Path(rest)

@@ -122,7 +122,7 @@ class SqlStateStore:
         return heads
 
     async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
-        """What was in the log when the reading began, as `query` asks.
+        """Entries as `query` asks; see `StateStore.read`.
 
         A few entries of one lifetime are read at once, everything else on another thread.
         """
@@ -234,6 +234,6 @@ def _path_of(url: str) -> Path:
         raise ConfigurationError(f"{url!r} is not a database URL; write {form}") from None
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(f"no state store for {parsed.get_backend_name()!r} URLs; write {form}")
-    if not parsed.database or parsed.database == ":memory:":
+    if not parsed.database or parsed.database == ":memory:" or parsed.query or parsed.host:
         raise ConfigurationError(f"{url!r} names no file; write {form}, or memory: for a store that ends with the process")
     return Path(parsed.database)
