@@ -5,7 +5,7 @@
  */
 const WINDOW = 200; // steps in the page at once; earlier ones come on request
 const CHUNK = 100;
-const BARS = 600; // beyond this many, bars too close to be told apart are left out
+const BARS = 600; // beyond this many, bars too close to be told apart are drawn as one
 const LANES = ["model", "sandbox", "tools", "tasks", "human"];
 const LANE_NAME = { human: "you" };
 
@@ -117,7 +117,7 @@ function callRow(call) {
 
 /** A question to a person: open, it has buttons; answered, it says what was decided. */
 function askCard(asked, send) {
-  const card = h("div", "ask", h("p", "", h("b", "", asked.title)), h("pre", "", `${asked.tool}(${asked.args.text}${asked.args.cut ? " …" : ""})`));
+  const card = h("div", asked.open ? "ask open" : "ask", h("p", "", h("b", "", asked.title)), h("pre", "", `${asked.tool}(${asked.args.text}${asked.args.cut ? " …" : ""})`));
   card.setAttribute("role", "group");
   card.setAttribute("aria-label", asked.title);
   if (!asked.open) {
@@ -323,14 +323,14 @@ function render({ model, el }) {
     for (const bar of timeline) {
       const end = bar.end_ms ?? total;
       sums[bar.lane] = (sums[bar.lane] ?? 0) + end - bar.start_ms;
-      const close = timeline.length > BARS && bar.badge.tone !== "bad" && end - (last[bar.lane] ?? -Infinity) < total / (BARS / 2);
+      const before = last[bar.lane];
       let node = bars.get(bar.index);
-      if (close) {
+      if (timeline.length > BARS && before?.tone === bar.badge.tone && bar.start_ms - before.end < total / BARS) {
         node?.remove();
         bars.delete(bar.index);
+        before.node.style.setProperty("--e", (before.end = end));
         continue;
       }
-      last[bar.lane] = end;
       if (!node) {
         node = button("", "", () => select(bar.step));
         node.tabIndex = bars.size ? -1 : 0;
@@ -338,6 +338,7 @@ function render({ model, el }) {
         bars.set(bar.index, node);
         time.children[2 * lanes.indexOf(bar.lane) + 1].append(node);
       }
+      last[bar.lane] = { node, end, tone: bar.badge.tone };
       if (node.drawn === bar.changed && node.drawn !== undefined) continue;
       node.drawn = bar.changed ?? 0;
       node.className = `bar ${bar.lane} ${bar.badge.tone}`;

@@ -70,6 +70,8 @@ class StepItem(Item):
         self.reply = ""
         self.live: dict[str, tuple[str, int]] = {}
         """Field → the end of the text arriving in it, and the whole text's length."""
+        self.paused: dict[str, Item] = {}
+        """Bars that go on when a person has answered, by what they belong to."""
         self._tools: Counter[str] = Counter()
         self._tokens_in = self._tokens_out = self._cached = self._nano = self._unpriced = 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from pprint import pformat
 from typing import Any, TypedDict
 
 from pygments.lexers.python import PythonLexer
@@ -92,10 +91,29 @@ def line_of(text: str, limit: int) -> str:
 def value_text(value: Any) -> str:
     """A decoded value as Python writes it, over several lines when it is long."""
     try:
-        text = repr(value)
-        return text if len(text) <= 88 or len(text) > 4 * FIELD else pformat(value, width=88, sort_dicts=False)
+        return _nested(value, "", len(repr(value)) <= 4 * FIELD)
     except ValueError:  # an int of more digits than the interpreter will print
         return "(a value with a number too long to print)"
+
+
+def _nested(value: Any, indent: str, roomy: bool) -> str:
+    flat = repr(value)
+    if len(indent) + len(flat) <= 88 or not roomy or not value:
+        return flat
+    deeper = indent + "    "
+    match value:
+        case dict():
+            items = [f"{key!r}: {_nested(item, deeper, roomy)}" for key, item in value.items()]
+            left, right = "{", "}"
+        case list() | tuple():
+            items = [_nested(item, deeper, roomy) for item in value]
+            left, right = ("[", "]") if isinstance(value, list) else ("(", ")")
+        case set():
+            items = sorted(_nested(item, deeper, roomy) for item in value)
+            left, right = "{", "}"
+        case _:
+            return flat
+    return f"{left}\n" + "".join(f"{deeper}{item},\n" for item in items) + f"{indent}{right}"
 
 
 def payload_text(payload: Payload | None, *, plain: bool = False) -> str:

@@ -24,7 +24,7 @@ RUN_MIME = "application/vnd.workbench.run+json"
 _SEP = '<span class="sep"> · </span>'
 _WIDTH = 1000.0
 _MARKS = 200
-"""How many marks a lane is divided into at most."""
+"""Beyond this many bars in a lane, those nearer to each other than one part in so many are drawn as one."""
 
 
 def bundle(view: View, *, head_hash: str = "") -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _request(asked: Request, detail: Detail) -> str:
         parts.append(f'<p class="prose dim">{_e(detail.clip(asked["note"])["text"])}</p>')
     if asked["value"] is not None:
         parts.append(f"<pre>→ {_e(detail.clip(asked['value'])['text'])}</pre>")
-    return f'<div class="ask">{"".join(parts)}</div>'
+    return f'<div class="ask{" open" if asked["open"] else ""}">{"".join(parts)}</div>'
 
 
 def _code(code: Code, bad_line: int | None, detail: Detail) -> str:
@@ -166,16 +166,17 @@ def _timeline(view: View, detail: Detail) -> str:
 
 def _lane(lane: str, bars: list[Bar], total: int) -> str:
     spent = sum((bar["end_ms"] or total) - bar["start_ms"] for bar in bars)
-    marks: dict[str, list[str]] = {}
-    last = -_WIDTH
+    marks: list[tuple[str, float, float]] = []
     for bar in bars:
-        bad = bar["badge"]["tone"] == "bad"
+        kind = "bad" if bar["badge"]["tone"] == "bad" else lane
         left, right = _WIDTH * bar["start_ms"] / total, _WIDTH * (total if bar["end_ms"] is None else bar["end_ms"]) / total
-        if right - last < _WIDTH / _MARKS and not bad and last > 0:
-            continue
-        last = right
-        marks.setdefault("bad" if bad else lane, []).append(f"M{left:.1f} 4h{max(2.0, right - left):.1f}v11H{left:.1f}z")
-    paths = "".join(f'<path class="mark {kind}" d="{"".join(drawn)}"/>' for kind, drawn in marks.items())
+        if marks and marks[-1][0] == kind and left - marks[-1][2] < _WIDTH / _MARKS and len(bars) > _MARKS:
+            marks[-1] = (kind, marks[-1][1], right)
+        else:
+            marks.append((kind, left, right))
+    drawn = [(kind, f"M{left:.1f} 4h{max(2.0, right - left):.1f}v11H{left:.1f}z") for kind, left, right in marks]
+    kinds = dict.fromkeys(kind for kind, _ in drawn)
+    paths = "".join(f'<path class="mark {kind}" d="{"".join(d for each, d in drawn if each == kind)}"/>' for kind in kinds)
     name = "you" if lane == "human" else lane
     return (
         f'<span class="lane"><span>{name}</span> <b>{duration_text(spent)}</b></span>'

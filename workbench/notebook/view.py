@@ -73,9 +73,9 @@ class RunView:
 
     def feed(self, message: Mapping[str, Any]) -> None:
         """Show a piece of text that is still arriving: `{"type": "text" | "print", "exec_id", "text"}`. Pieces are never stored."""
-        step, kind, piece = self._owner.get(str(message.get("exec_id"))), message.get("type"), message.get("text")
-        field = {"text": "reply", "print": "prints"}.get(str(kind))
-        if step is None or field is None or not isinstance(piece, str) or step.data["end_ms"] is not None:
+        exec_id, piece = str(message.get("exec_id")), message.get("text")
+        step, field = self._owner.get(exec_id), {"text": "reply", "print": "prints"}.get(str(message.get("type")))
+        if step is None or field is None or not isinstance(piece, str) or exec_id not in self.state.running:
             return
         self.version += 1
         text, length = step.live.get(field, ("", 0))
@@ -314,6 +314,7 @@ class RunView:
             step.requests.append(item)
             self._asked[asked.request_id] = item
             step.set(self.version, badge=BADGES["waiting"], hold=True)
+            self._pause(step, self._at(entry))
             self._open_bar(asked.request_id, "human", step, self._at(entry), "waiting for you")
             self._touch(step)
         if entry.response is None:
@@ -334,6 +335,7 @@ class RunView:
         )
         if step_or_none.data["end_ms"] is None and not any(item.data["open"] for item in step_or_none.requests):
             step_or_none.set(self.version, badge=BADGES["running"])
+            self._go_on(step_or_none, now)
         self._touch(step_or_none)
 
     def _new_step(self, now: int) -> StepItem:
@@ -345,13 +347,14 @@ class RunView:
         state, totals = self.state, self.state.totals
         self._clock(self._at(entry))
         steps, called = len(self._steps), totals.tool_calls
-        noun = ("step" if self._agent else "task") + ("" if steps == 1 else "s")
         tokens = totals.tokens_in + totals.tokens_out
         self._summary.set(
             self.version,
             badge=BADGES[state.status],
             live=not state.terminal,
-            steps=f"{steps} of {self._max_steps} steps" if self._max_steps and not state.terminal else f"{steps} {noun}",
+            steps=f"{steps} of {self._max_steps} steps"
+            if self._max_steps and not state.terminal
+            else f"{steps} {'step' if steps == 1 else 'steps'}",
             calls=f"{called:,} {'call' if called == 1 else 'calls'}" if called else "",
             tokens=shown.tokens_text(totals.tokens_in, totals.cached_tokens, totals.tokens_out),
             cost=shown.money_text(totals.cost_nano, totals.unpriced, tokens),
@@ -381,6 +384,18 @@ class RunView:
         bar = self._open_bars.pop(key, None)
         if bar is not None:
             bar.set(self.version, end_ms=max(now, bar.data["start_ms"]), badge=badge)
+
+    def _pause(self, step: StepItem, now: int) -> None:
+        """While a person is asked, nothing of the step is drawn as working."""
+        for key, bar in list(self._open_bars.items()):
+            if bar.data["step"] == step.data["index"] and bar.data["lane"] != "human":
+                self._close_bar(key, now, BADGES["waiting"])
+                step.paused[key] = bar
+
+    def _go_on(self, step: StepItem, now: int) -> None:
+        for key, bar in step.paused.items():
+            self._open_bar(key, bar.data["lane"], step, now, bar.data["label"])
+        step.paused.clear()
 
     def _touch(self, step: StepItem | None) -> None:
         if step is not None:
