@@ -146,8 +146,8 @@ def _choose_journal(db: sqlite3.Connection, path: Path) -> None:
         return
     _patiently(lambda: db.execute("PRAGMA journal_mode = WAL"))
     db.execute("PRAGMA synchronous = NORMAL")
-    # The writer has checkpoints done on another thread, where their two fsyncs (5 to 50 ms) delay nobody. Only when that falls behind,
-    # at 32 MB of log, does SQLite do one itself within a commit.
+    # The writer has checkpoints done on another thread, where their two fsyncs (5 to 50 ms) delay nobody. A log is begun anew
+    # only when a checkpoint has caught up with it, which appends without a pause prevent: then, at 32 MB, SQLite does one within a commit.
     db.execute("PRAGMA wal_autocheckpoint = 8000")
 
 
