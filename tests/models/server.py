@@ -49,11 +49,14 @@ class Server:
     answers: list[Answer]
     asked: list[Asked] = field(default_factory=list)
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+    """0 takes a free one."""
     url: str = ""
 
     async def __aenter__(self) -> Server:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

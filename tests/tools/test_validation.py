@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import BaseModel, SecretStr
+from typing_extensions import TypedDict
 
 from workbench.errors import ToolInputInvalid, ToolOutputInvalid
 from workbench.tools import Tool, ToolExecutor

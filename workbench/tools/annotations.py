@@ -65,7 +65,8 @@ def record_fields(annotation: Any) -> dict[str, Any] | None:
         return None
     if issubclass(annotation, BaseModel):
         return {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
-    if dataclasses.is_dataclass(annotation) or typing.is_typeddict(annotation):
+    # By its attribute: Python 3.11 does not know a typed dict of typing_extensions, which pydantic asks for there.
+    if dataclasses.is_dataclass(annotation) or hasattr(annotation, "__required_keys__"):
         return dict(typing.get_type_hints(annotation))
     return None
 
