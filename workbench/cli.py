@@ -1,4 +1,4 @@
-"""The command line: `workbench demo | runs | show RUN | verify RUN`. It reads the same store as notebooks do and never goes on with a run."""
+"""The command line: `workbench demo | runs | show RUN | verify RUN`. It reads what notebooks write, and never goes on with a run."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def _execute(notebook: Path, output: Path) -> Path:
     import nbformat  # noqa: PLC0415 - an extra that only the demo needs
     from nbclient import NotebookClient  # noqa: PLC0415
 
-    content: Any = nbformat.read(notebook, as_version=4)
+    content: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     print(f"Executing {notebook} …", flush=True)
     NotebookClient(content, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(notebook.parent)}}).execute()
     output.mkdir(parents=True, exist_ok=True)
     executed = output / f"{notebook.stem}.executed.ipynb"
-    nbformat.write(content, executed)
+    nbformat.write(content, executed)  # type: ignore[no-untyped-call]
     return executed.resolve()
 
 

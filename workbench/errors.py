@@ -114,6 +114,10 @@ class RunError(WorkbenchError):
         super().__init__(message)
         self.run = run
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of a traceback: the frames are ours and the loop's, and say nothing about the run."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RunFailed(RunError):
     """The run ended in failure; `error_code` and the message say why, `run` holds everything it did."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar, overload
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from workbench.agents.handlers import Delivery, Handler, Handlers
 from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
+from workbench.current import current
 from workbench.errors import AgentBusy, UserError
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
@@ -21,7 +23,6 @@ from workbench.models.resolve import resolve
 from workbench.record.events import EVENTS
 from workbench.record.values import make_id
 from workbench.runtime.binding import Binding, unchanged
-from workbench.current import current
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench
@@ -32,6 +33,15 @@ from workbench.tools.tool import Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 Schema = dict[str, Any] | type[BaseModel]
+
+
+@dataclass
+class _SandboxUse:
+    """A sandbox, made at first use, and the run that has it."""
+
+    stream: SandboxStream | None = None
+    run: Run | None = None
+    starting: bool = False
 
 
 class Agent:
@@ -72,8 +82,7 @@ class Agent:
         self._thinking_tag = thinking_tag
         self._workbench = workbench
         self._handlers = Handlers()
-        self._stream: SandboxStream | None = None
-        self._run: Run | None = None
+        self._sandbox = _SandboxUse()
         for tool in tools:
             self.register(tool)
         if verbose:
@@ -120,6 +129,11 @@ class Agent:
             raise UserError(f"there is no event {event!r}; the events are {', '.join(EVENTS)}")
         return add
 
+    def sharing_sandbox(self, other: Agent) -> Self:
+        """Use the sandbox of another agent from now on: the same variables, one run at a time between the two. Returns this agent."""
+        self._sandbox = other._sandbox
+        return self
+
     def run(self, task: str, *, schema: Schema | None = None) -> Any:
         """Solve a task and return the answer: JSON data, or an instance where the schema is a pydantic class.
 
@@ -138,7 +152,7 @@ class Agent:
 
     async def arun(self, task: str, *, schema: Schema | None = None) -> Any:
         """`run` for code that awaits; cancelling it stops the run."""
-        run = await run_async(self._start(self._bench(), task, schema))
+        run = await self.astart(task, schema=schema)
         try:
             return await run
         finally:
@@ -153,14 +167,18 @@ class Agent:
         """
         return run_sync(self._start(self._bench(), task, schema))
 
+    async def astart(self, task: str, *, schema: Schema | None = None) -> Run:
+        """`start` for code that awaits."""
+        return await run_async(self._start(self._bench(), task, schema))
+
     def close(self) -> None:
         """Release the sandbox's worker and the model's connections. The agent can still be used."""
         run_sync(self.aclose())
 
     async def aclose(self) -> None:
         """`close` for code that awaits."""
-        if self._stream is not None:
-            await run_async(self._stream.session.close())
+        if self._sandbox.stream is not None:
+            await run_async(self._sandbox.stream.session.close())
         if self._client is not None:
             await run_async(self._client.aclose())
 
@@ -171,23 +189,31 @@ class Agent:
     async def _start(self, bench: Workbench, task: str, schema: Schema | None) -> Run:
         if not isinstance(task, str):
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
-        if self._run is not None and self._run.live:
-            raise AgentBusy(f"this agent is busy with {self._run!r}; wait for it, stop it, or use another agent")
         answer = AnswerSchema(schema) if schema is not None else self._schema
-        self._run = await bench.astart(await self._binding(bench, task, answer), task)
-        return self._run
+        use = self._sandbox
+        if use.starting or (use.run is not None and use.run.live):
+            raise AgentBusy(
+                f"this agent is busy with {use.run or 'a task that is being started'}; wait for it, stop it, or use another agent"
+            )
+        use.starting = True
+        try:
+            use.run = await bench.astart(await self._binding(bench, task, answer), task)
+        finally:
+            use.starting = False
+        return use.run
 
     async def _binding(self, bench: Workbench, task: str, schema: AnswerSchema | None) -> Binding:
         client = self._client = self._client or resolve(self._model)
-        if self._stream is None:
+        use = self._sandbox
+        if use.stream is None:
             sandbox_id = make_id(bench.new_id(), "sandbox")
-            self._stream = SandboxStream(Session(sandbox_id, engine=self._engine), sandbox_id)
+            use.stream = SandboxStream(Session(sandbox_id, engine=self._engine), sandbox_id)
         tools = self.tools
         resources = CodeActResources(
             client=client,
             system=system_prompt(role=self._system, tools=tools.values(), schema=schema.json_schema if schema else None),
             tools=tools,
-            stream=self._stream,
+            stream=use.stream,
             schema=schema,
             temperature=self._temperature,
             max_tokens=self._max_tokens,

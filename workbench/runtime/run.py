@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,7 +67,7 @@ class Pending:
     @property
     def args(self) -> Any:
         """The arguments of the call."""
-        return run_sync(self.run._workbench.plane.value(self.request.args))
+        return run_sync(self.run.workbench.plane.value(self.request.args))
 
     def happened(self, value: Any = None, *, note: str | None = None, actor: str = "code") -> None:
         """The effect did happen, and `value` is what it returned."""
@@ -105,7 +106,7 @@ class Run:
 
     def __init__(self, workbench: Workbench, run_id: str, life: Lifetime | None = None) -> None:
         self.id = run_id
-        self._workbench = workbench
+        self.workbench = workbench
         self._life = life
         self._state = RunState(lifetime_id=run_id)
 
@@ -154,6 +155,11 @@ class Run:
         """What the run waits for a person to decide, oldest first."""
         return [Pending(self, request) for request in list(self.state.requests.values())]
 
+    async def wait(self) -> None:
+        """Wait until the run has ended, or has been lost by the process that owned it; whatever the end is, this returns."""
+        with contextlib.suppress(RunError):
+            await self
+
     def __await__(self) -> Generator[Any, None, Any]:
         return run_async(self._wait()).__await__()
 
@@ -185,11 +191,11 @@ class Run:
     def resume(self, **objects: Any) -> Run:
         """Go on with an interrupted run from its record; `objects` are what its binder needs (`tools=`, `model=`, `graph=`,
         `accept_changes=`). Finished work is not repeated."""
-        return self._workbench.resume(self.id, **objects)
+        return self.workbench.resume(self.id, **objects)
 
     def entries(self) -> list[AnyEntry]:
         """The record, decoded."""
-        return run_sync(self._workbench.plane.entries(self.id))
+        return run_sync(self.workbench.plane.entries(self.id))
 
     def events(self) -> list[dict[str, Any]]:
         """The agent events so far, in order; `workbench.record.events` lists their names and fields."""
@@ -198,11 +204,11 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         reader, seen = AgentEvents(), 0
-        subscription = self._workbench.bus.subscribe(RUN_TOPIC, self.id)
+        subscription = self.workbench.bus.subscribe(RUN_TOPIC, self.id)
         try:
             messages = aiter(subscription)
             while True:
-                for entry in await run_async(self._workbench.plane.entries(self.id, after=seen)):
+                for entry in await run_async(self.workbench.plane.entries(self.id, after=seen)):
                     seen = entry.seq
                     for event in reader.feed(entry):
                         yield event
@@ -242,7 +248,7 @@ class Run:
         return await run_async(self._decide(item))
 
     async def _decide(self, item: InboxItem) -> bool:
-        kept = await self._workbench.store.put_decision(item)
+        kept = await self.workbench.store.put_decision(item)
         if self._life is not None:
             await self._life.take_decisions()
         return kept
@@ -262,7 +268,7 @@ class Run:
 
     async def _outcome(self, state: RunState) -> Any:
         if state.status == "completed":
-            value = await self._workbench.plane.value(state.output)
+            value = await self.workbench.plane.value(state.output)
             return self._life.binding.convert(value) if self._life is not None else value
         if state.status == "aborted":
             raise RunStopped(f"run {self.id} was stopped: {state.end_reason}", run=self)
@@ -271,17 +277,17 @@ class Run:
         raise kind(state.error.message, run=self, error_code=state.error.code)
 
     async def _catch_up(self) -> RunState:
-        for entry in await self._workbench.plane.entries(self.id, after=self._state.seq):
+        for entry in await self.workbench.plane.entries(self.id, after=self._state.seq):
             apply(self._state, entry)
         return self._state
 
     async def _owned(self) -> bool:
-        lease = (await self._workbench.store.leases()).get(self.id)
+        lease = (await self.workbench.store.leases()).get(self.id)
         return lease is not None and not is_dead(lease.owner)
 
     async def _verify(self) -> Verified:
-        stored: list[StoredEntry] = [entry async for entry in self._workbench.store.read(Query(lifetime_ids=[self.id]))]
+        stored: list[StoredEntry] = [entry async for entry in self.workbench.store.read(Query(lifetime_ids=[self.id]))]
         count, head = verify_chain(iter(stored), self.id)
-        fresh = Run(self._workbench, self.id)
+        fresh = Run(self.workbench, self.id)
         await fresh._catch_up()
         return Verified(count, head)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from workbench.current import current
 from workbench.errors import LeaseHeld, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
 from workbench.loop import run_sync
@@ -18,7 +19,6 @@ from workbench.record.values import make_id
 from workbench.runtime.binding import Binder, Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
-from workbench.current import current
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
 from workbench.runtime.lifetime import Lifetime

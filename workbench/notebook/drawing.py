@@ -1,0 +1,87 @@
+"""A run's place in the page: the live view while it happens, then the static one in its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from IPython.display import display
+
+from workbench.errors import UserError
+from workbench.loop import run_async, run_sync
+from workbench.notebook.live import LiveRun
+from workbench.notebook.static import bundle
+from workbench.notebook.view import RunView
+from workbench.record.codec import encode_value
+from workbench.record.envelope import AnyEntry, HitlResponse
+from workbench.record.values import Payload
+from workbench.runtime.data_plane import RUN_TOPIC
+from workbench.runtime.run import Run
+
+ACTOR = "notebook"
+
+
+class Drawing:
+    """One display of one run. Not interactive means that nothing is shown until the end, for notebooks that nobody is looking at."""
+
+    def __init__(self, run: Run, *, interactive: bool) -> None:
+        self._run = run
+        self._live = self._open() if interactive else None
+        # Displayed now even when there is nothing to see yet: its place is above whatever the cell shows next.
+        shown = self._live.widget if self._live is not None else {"text/plain": ""}
+        self._handle = display(shown, raw=self._live is None, display_id=True)
+
+    async def watch(self) -> None:
+        """Follow the run to its end, then leave the static view in its place."""
+        try:
+            if self._live is not None:
+                await self._live.watch()
+            await self._run.wait()
+        finally:
+            self._replace(await run_async(self._static()))
+
+    def settle(self) -> None:
+        """Leave the static view of the record as it stands; for callers that cannot await."""
+        self._replace(run_sync(self._static()))
+
+    def _replace(self, static: dict[str, Any]) -> None:
+        self._handle.update(static, raw=True)
+        if self._live is not None:
+            self._live.close()
+
+    async def _static(self) -> dict[str, Any]:
+        view = RunView()
+        for entry in await self._entries(0):
+            view.apply(entry)
+        _, head = await self._run.workbench.store.head(self._run.id)
+        return bundle(view.full(), head_hash=head)
+
+    async def _entries(self, after: int) -> list[AnyEntry]:
+        return await self._run.workbench.plane.entries(self._run.id, after=after)
+
+    def _open(self) -> LiveRun:
+        run = self._run
+        return LiveRun(
+            read_entries=self._entries,
+            subscribe=lambda: run.workbench.bus.subscribe(RUN_TOPIC, run.id),
+            on_stop=lambda: run.stop("stopped in the notebook"),
+            on_decide=self._decide,
+        )
+
+    def _decide(self, message: dict[str, Any]) -> None:
+        """A decision from the page. It binds to the text the person saw: an outdated one is refused when it is taken up."""
+        value = None
+        if message["decision"] == "happened":
+            try:
+                value = Payload(inline=encode_value(json.loads(message.get("value_json") or "null")))
+            except ValueError as error:
+                raise UserError(f"the result is not valid JSON: {error}") from error
+        response = HitlResponse(
+            request_id=message["request_id"],
+            decision=message["decision"],
+            actor=ACTOR,
+            subject_hash=message["subject_hash"],
+            value=value,
+        )
+        if not run_sync(self._run.decide(response)):
+            raise UserError("this has been decided already, here or elsewhere; the first decision counts")

@@ -1,0 +1,112 @@
+"""The magics. They parse and delegate; `session` does the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from workbench.errors import UserError
+from workbench.notebook.session import AgentOptions, NotebookSession, ToolOptions
+
+AWAITED = "_agent_awaited"
+"""The cell magic that an `%%agent` cell becomes, so that the cell awaits its run."""
+
+
+def awaited_cell(lines: list[str]) -> list[str]:
+    """An input transformer: a cell that begins with `%%agent` awaits the run it starts.
+
+    IPython does not await what a cell magic returns. Where the transformer does not see the magic (inside `%%time`, in `run_cell_magic`
+    from a script) the plain magic runs and blocks instead.
+    """
+    first = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        return lines
+    magic, _, options = lines[first].strip().partition(" ")
+    if magic != "%%agent" or options.strip() in ("?", "-h", "--help"):
+        return lines
+    body = "".join(lines[first + 1 :])
+    return [f"await get_ipython().run_cell_magic({AWAITED!r}, {options.strip()!r}, {body!r})\n"]
+
+
+@magics_class
+class WorkbenchMagics(Magics):  # type: ignore[misc]
+    """`%%tool` and `%%agent`."""
+
+    def __init__(self, shell: Any, session: NotebookSession) -> None:
+        super().__init__(shell)
+        self._session = session
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("-n", "--name", help="make a tool of the function of this name only; the cell's other functions are helpers")
+    @argument("--timeout", type=float, help="seconds a call may take (default: 30)")
+    @argument("--retries", type=int, default=0, help="how often a transient failure is tried again (default: 0)")
+    @argument("--idempotent", action="store_true", help="repeating a call is harmless, so a call that a crash cut off may be made again")
+    @argument("--finish", action="store_true", help="calling the tool ends the run with its value")
+    @cell_magic
+    def tool(self, line: str, cell: str) -> Any:
+        """Run the cell and make a tool of every function it defines; names that begin with `_` are helpers.
+
+        The docstring and the type hints are what the model is told. Running the cell again replaces its tools.
+        """
+        args = parse_argstring(self.tool, line)
+        options = ToolOptions(timeout=args.timeout, retries=args.retries, idempotent=args.idempotent, finish=args.finish)
+        return self._checked(lambda: self._session.define_tools(cell, args.name, options))
+
+    @no_var_expand
+    @magic_arguments()
+    @argument(
+        "-m", "--model", help="provider:name, or a variable that holds a model (default: the last one given)"
+    )
+    @argument("-t", "--tools", help="names of tools, separated by commas (default: every tool of the notebook)")
+    @argument("-n", "--max-iterations", type=int, default=10, help="how many turns the model has (default: 10)")
+    @argument("--schema", help="a variable that holds a pydantic class or a JSON Schema the answer must match")
+    @argument("--system", help="a variable that holds text to put in place of the prompt's opening sentence")
+    @argument("--engine", choices=["auto", "littrs", "monty"], default="auto", help="the sandbox engine (default: auto)")
+    @argument("-o", "--output", help="a variable that is bound to the run before it starts working")
+    @argument("--background", action="store_true", help="do not wait: the cell's value is the live run")
+    @cell_magic
+    def agent(self, line: str, cell: str) -> Any:
+        """Give the agent a task and wait for its run.
+
+        The cell's text is the task; `{{name}}` puts in the text of a variable. The cell's value is the run: `await run` or `run.value`
+        gives the answer. The sandbox keeps its variables from one task to the next.
+
+            %%agent -m openai:gpt-5-mini -o run
+            How many penguins of each species are there?
+        """
+        options = self._agent_options(line)
+        return self._checked(lambda: self._session.run_blocking(options, cell))
+
+    @no_var_expand
+    @cell_magic(AWAITED)
+    async def agent_awaited(self, line: str, cell: str) -> Any:
+        """What an `%%agent` cell becomes: see `%%agent?`."""
+        options = self._agent_options(line)
+        try:
+            return await self._session.run_awaited(options, cell)
+        except UserError as error:
+            raise UsageError(str(error)) from error
+
+    def _agent_options(self, line: str) -> AgentOptions:
+        args = parse_argstring(self.agent, line)
+        return AgentOptions(
+            model=args.model,
+            tools=None if args.tools is None else tuple(name.strip() for name in args.tools.split(",") if name.strip()),
+            max_iterations=args.max_iterations,
+            schema=args.schema,
+            system=args.system,
+            engine=args.engine,
+            output=args.output,
+            background=args.background,
+        )
+
+    def _checked(self, work: Any) -> Any:
+        """A mistake in how a magic is used is one line, not a traceback."""
+        try:
+            return work()
+        except UserError as error:
+            raise UsageError(str(error)) from error

@@ -1,0 +1,254 @@
+"""NotebookSession: the tools and the one agent of a kernel, and how a cell waits for a run."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from IPython.display import display
+
+from workbench.agents.agent import Agent
+from workbench.errors import RunError, RunStopped, UserError
+from workbench.notebook.card import tool_bundle, tools_bundle
+from workbench.notebook.drawing import Drawing
+from workbench.runtime.run import Run
+from workbench.tools.tool import Tool
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.05
+"""Seconds between two looks of a waiting cell at its run. A cell that sleeps longer would not notice the kernel's interrupt."""
+
+STOP_SECONDS = 2.0
+"""How long an interrupted cell waits for its run to have stopped."""
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOptions:
+    """The options of a `%%tool` cell, for all of its tools."""
+
+    timeout: float | None = None
+    retries: int = 0
+    idempotent: bool = False
+    finish: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOptions:
+    """The options of an `%%agent` cell."""
+
+    model: str | None = None
+    tools: tuple[str, ...] | None = None
+    max_iterations: int = 10
+    schema: str | None = None
+    system: str | None = None
+    engine: Literal["auto", "littrs", "monty"] = "auto"
+    output: str | None = None
+    background: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    task: str
+    agent: Agent
+    schema: Any
+
+
+class NotebookSession:
+    """What one kernel has: tools by name, which cell each came from, and the agent whose sandbox all `%%agent` cells share."""
+
+    def __init__(self, ip: Any) -> None:
+        self._ip = ip
+        self.tools: dict[str, Tool] = {}
+        self._cells: dict[str, set[str]] = {}
+        self._model: Any = None
+        self._owner: Agent | None = None
+        self._drawn: tuple[str, int] | None = None
+        """The run drawn last and the execution that drew it: a cell whose value is its run draws it once."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def define_tools(self, cell: str, only: str | None, options: ToolOptions) -> None:
+        """Run a `%%tool` cell, make tools of its functions, and show them.
+
+        Raises:
+            UserError: the cell defines no function that could be a tool; the notebook's tools stay as they were.
+        """
+        names = _functions(cell, only)
+        result = self._ip.run_cell(cell, store_history=False)
+        if not result.success:
+            return
+        made = [Tool.from_function(self._ip.user_ns[name], **vars(options)) for name in names]
+        owner = self._cell_id()
+        for stale in self._cells.get(owner, set()):
+            self.tools.pop(stale, None)
+        self._cells[owner] = set(names)
+        for tool in made:
+            self.tools[tool.name] = tool
+        display(tools_bundle(made), raw=True)
+
+    def run_blocking(self, options: AgentOptions, cell: str) -> Run:
+        """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
+        request = self._request(options, cell, None)
+        run = self._bound(options, request.agent.start(request.task, schema=request.schema))
+        drawing = self._draw(run, interactive=False)
+        try:
+            with contextlib.suppress(RunError):
+                run.result()
+        except KeyboardInterrupt:
+            self._stop(run)
+        drawing.settle()
+        return self._ended(run)
+
+    async def run_awaited(self, options: AgentOptions, cell: str) -> Run:
+        """Run an `%%agent` cell that awaits its run. While it waits the kernel answers its buttons; an interrupt stops the run."""
+        request = self._request(options, cell, asyncio.get_running_loop())
+        run = self._bound(options, await request.agent.astart(request.task, schema=request.schema))
+        watching = self._watch(self._draw(run, interactive=not self._headless()))
+        if options.background:
+            return run
+        try:
+            # Ticks, not one long wait: the kernel's interrupt does not wake a sleeping loop.
+            while run.live:  # noqa: ASYNC110
+                await asyncio.sleep(TICK)
+            await asyncio.wait({watching})
+        except asyncio.CancelledError:
+            self._stop(run)
+            await asyncio.wait({watching}, timeout=STOP_SECONDS)
+        return self._ended(run)
+
+    def show(self, run: Run) -> None:
+        """Draw a run as it stands in the record; one that is live is followed."""
+        drawing = self._draw(run, interactive=run.live and not self._headless())
+        if run.live:
+            self._watch(drawing)
+        else:
+            drawing.settle()
+
+    def display_run(self, run: Run) -> None:
+        """A run as a cell's value: drawn, unless this very cell has drawn it already."""
+        if self._drawn != (run.id, self._ip.execution_count):
+            self.show(run)
+
+    def tool_bundle(self, tool: Tool, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """A tool as a cell's value."""
+        return tool_bundle(tool)
+
+    def _request(self, options: AgentOptions, cell: str, loop: asyncio.AbstractEventLoop | None) -> _Request:
+        task = self._filled(cell.strip())
+        if not task:
+            raise UserError("the cell has no task; write it below the line with %%agent")
+        schema = None if options.schema is None else self._variable(options.schema, "--schema")
+        return _Request(task=task, agent=self._agent(options, loop), schema=schema)
+
+    def _bound(self, options: AgentOptions, run: Run) -> Run:
+        if options.output is not None:
+            self._ip.user_ns[options.output] = run
+        return run
+
+    def _watch(self, drawing: Drawing) -> asyncio.Task[None]:
+        watching = asyncio.get_running_loop().create_task(drawing.watch())
+        self._tasks.add(watching)
+        watching.add_done_callback(self._watched)
+        return watching
+
+    def _watched(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a view has stopped; its run goes on", exc_info=error)
+
+    def _agent(self, options: AgentOptions, loop: asyncio.AbstractEventLoop | None) -> Agent:
+        """An agent with this cell's options, in the sandbox that all cells share."""
+        if options.model is not None:
+            self._model = options.model if ":" in options.model else self._variable(options.model, "--model")
+        agent = Agent(
+            self._model,
+            tools=[_on_loop(tool, loop) for tool in self._chosen(options.tools)],
+            max_iterations=options.max_iterations,
+            system=None if options.system is None else str(self._variable(options.system, "--system")),
+            engine=options.engine,
+        )
+        if self._owner is None:
+            self._owner = agent
+        return agent.sharing_sandbox(self._owner)
+
+    def _chosen(self, names: tuple[str, ...] | None) -> list[Tool]:
+        if names is None:
+            return list(self.tools.values())
+        unknown = [name for name in names if name not in self.tools]
+        if unknown:
+            raise UserError(f"no tool is named {', '.join(unknown)}; the notebook's tools are: {', '.join(self.tools) or 'none'}")
+        return [self.tools[name] for name in names]
+
+    def _filled(self, text: str) -> str:
+        return _PLACEHOLDER.sub(lambda match: str(self._variable(match[1], "{{" + match[1] + "}}")), text)
+
+    def _variable(self, name: str, where: str) -> Any:
+        if name not in self._ip.user_ns:
+            raise UserError(f"{where} names {name!r}, but the notebook has no variable of that name")
+        return self._ip.user_ns[name]
+
+    def _draw(self, run: Run, *, interactive: bool) -> Drawing:
+        self._drawn = (run.id, self._ip.execution_count)
+        return Drawing(run, interactive=interactive)
+
+    def _stop(self, run: Run) -> None:
+        run.stop("interrupted by the user")
+        with contextlib.suppress(RunError, TimeoutError):
+            run.result(STOP_SECONDS)
+
+    def _ended(self, run: Run) -> Run:
+        """The run, if it completed; else its error, so that Run All stops here."""
+        try:
+            run.result(STOP_SECONDS)
+        except TimeoutError:
+            raise RunStopped(f"run {run.id} has been asked to stop and is still cleaning up", run=run) from None
+        return run
+
+    def _headless(self) -> bool:
+        """Nobody can press a button: nbclient and scripts allow no stdin."""
+        kernel = getattr(self._ip, "kernel", None)
+        return kernel is None or not getattr(kernel, "_allow_stdin", False)
+
+    def _cell_id(self) -> str:
+        """The id of the cell being run; where the frontend gives none, cells are told apart by their count alone."""
+        kernel = getattr(self._ip, "kernel", None)
+        parent = kernel.get_parent() if kernel is not None else {}
+        return str(parent.get("metadata", {}).get("cellId") or f"execution {self._ip.execution_count}")
+
+
+def _functions(cell: str, only: str | None) -> list[str]:
+    """The names of the functions a cell defines at its top level and that are meant as tools."""
+    try:
+        tree = ast.parse(cell)
+    except SyntaxError:
+        # Not Python that we can read (a magic, or a mistake): running the cell says what is wrong.
+        return []
+    defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    chosen = [name for name in dict.fromkeys(defined) if (name == only if only else not name.startswith("_"))]
+    if not chosen:
+        wanted = f"no function named {only!r}" if only else "no function whose name does not begin with '_'"
+        raise UserError(f"the cell defines {wanted}; a %%tool cell makes tools of the functions in it")
+    return chosen
+
+
+def _on_loop(tool: Tool, loop: asyncio.AbstractEventLoop | None) -> Tool:
+    """An async tool of a notebook runs on the kernel's loop, where the objects it uses live."""
+    if loop is None or not inspect.iscoroutinefunction(tool.fn):
+        return tool
+    original: Callable[..., Any] = tool.fn
+
+    @functools.wraps(original)
+    async def on_kernel_loop(*args: Any, **kwargs: Any) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(original(*args, **kwargs), loop))
+
+    return replace(tool, fn=on_kernel_loop)
