@@ -1,6 +1,6 @@
 """Pages that host a view outside Jupyter: the live widget with a stand-in for anywidget's model, and the static HTML as it is.
 
-`python tests/browser/page.py` draws every sample in light and dark, wide and narrow, into out/.
+`python -m tests.browser.page [sample …]` draws every sample in light and dark, wide and narrow, into out/.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.notebook.sample_run import SAMPLES
+from workbench.notebook.assets import asset, small_css
+from workbench.notebook.static import static_html
+from workbench.notebook.view import RunView
+from workbench.record.envelope import AnyEntry
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "notebook"))
-
-from sample_run import SAMPLES  # noqa: E402
-
-from workbench.notebook.assets import asset  # noqa: E402
-from workbench.notebook.static import static_html  # noqa: E402
-from workbench.notebook.view import RunView  # noqa: E402
-from workbench.record.envelope import AnyEntry  # noqa: E402
-
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -43,9 +40,15 @@ const listeners = [];
 const state = { view: data.view, delta: {}, notice: {} };
 const model = {
   get: (name) => state[name],
-  set: (name, value) => { state[name] = value; for (const [event, act] of [...listeners]) if (event === `change:${name}`) act(); },
+  set: (name, value) => {
+    state[name] = value;
+    for (const [event, act] of [...listeners]) if (event === `change:${name}`) act();
+  },
   on: (event, act) => listeners.push([event, act]),
-  off: (event, act) => { const at = listeners.findIndex((each) => each[0] === event && each[1] === act); if (at >= 0) listeners.splice(at, 1); },
+  off: (event, act) => {
+    const at = listeners.findIndex((each) => each[0] === event && each[1] === act);
+    if (at >= 0) listeners.splice(at, 1);
+  },
   save_changes: () => {},
   send: (message) => host.sent.push(message),
 };
@@ -70,7 +73,7 @@ def live_page(view: Any, theme: str = "light") -> str:
     """A page with the live widget, as JupyterLab would hold it."""
     data = json.dumps({"view": view, "esm": asset("run.js")}).replace("<", "\\u003c")
     body = f'<div id="first"></div><div id="second"></div><script type="application/json" id="data">{data}</script>'
-    return _page(f'<style>{asset("run.css")}</style>{body}<script type="module">{HOST}</script>', theme)
+    return _page(f'<style>{small_css()}</style>{body}<script type="module">{HOST}</script>', theme)
 
 
 def static_page(html: str, theme: str = "light") -> str:
@@ -111,8 +114,8 @@ def main() -> None:
         for theme in ("light", "dark"):
             for width in (1080, 420):
                 page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme=theme)  # type: ignore[arg-type]
-                for name, sample in SAMPLES.items():
-                    view = view_of(sample()).full()
+                for name in sys.argv[1:] or SAMPLES:
+                    view = view_of(SAMPLES[name]()).full()
                     for kind, html in (("live", live_page(view, theme)), ("static", static_page(static_html(view), theme))):
                         show(page, html)
                         page.screenshot(path=out / f"{name}-{kind}-{theme}-{width}.png", full_page=name not in ("long", "heavy"))

@@ -404,6 +404,14 @@ def running() -> list[AnyEntry]:
 MAIL = {"to": ["ana@example.org", "board@example.org"], "subject": "Prices this week", "body": "NVDA rose most: +10.64 %."}
 
 
+MAIL_CODE = """\
+send_email(
+    to=["ana@example.org", "board@example.org"],
+    subject="Prices this week",
+    body="NVDA rose most: +10.64 %.",
+)"""
+
+
 def waiting() -> list[AnyEntry]:
     """A call whose outcome nobody knows: the process died after the intent, another took the run over, and asks."""
     run = Recorder()
@@ -412,7 +420,7 @@ def waiting() -> list[AnyEntry]:
     run.think(1, "The figures are in. I send the summary to the board.")
     block = run.run_code(
         1,
-        'send_email(\n    to=["ana@example.org", "board@example.org"],\n    subject="Prices this week",\n    body="NVDA rose most: +10.64 %.",\n)',
+        MAIL_CODE,
     )
     run.wait(5)
     run.intent(block, "send_email", 0, MAIL, idempotent=False)

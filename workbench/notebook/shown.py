@@ -30,7 +30,7 @@ class Text(TypedDict):
 
     text: str
     length: int
-    """Of the whole text, in characters."""
+    """Of the whole text, in characters as they are shown."""
     cut: bool
     """Whether `text` is only its beginning (of a text still arriving: its end)."""
 
@@ -74,17 +74,18 @@ def visible(text: str) -> str:
 
 def clip(text: str, limit: int = FIELD) -> Text:
     """The beginning of a text."""
-    return {"text": visible(text[:limit]), "length": len(text), "cut": len(text) > limit}
+    text = visible(text)
+    return {"text": text[:limit], "length": len(text), "cut": len(text) > limit}
 
 
 def clip_end(text: str, length: int, limit: int = FIELD) -> Text:
     """The end of a text that is still arriving and of which `text` is kept."""
-    return {"text": visible(text[-limit:]), "length": length, "cut": length > limit}
+    return {"text": visible(text)[-limit:], "length": length, "cut": length > limit}
 
 
 def line_of(text: str, limit: int) -> str:
     """The text's first line, in at most `limit` characters."""
-    first = visible(text.strip().split("\n", 1)[0][: limit + 1])
+    first = visible(text[: 8 * limit].strip().split("\n", 1)[0])
     return first if len(first) <= limit else first[: limit - 1].rstrip() + "…"
 
 
@@ -153,9 +154,9 @@ def blob_text(blob: BlobRef) -> str:
 
 def code_tokens(text: str, limit: int = FIELD) -> Code:
     """Python code, coloured; blank lines at its end are left out."""
-    text = text.rstrip()
+    text = visible(text).rstrip()
     tokens: list[tuple[str, str]] = []
-    for colour, piece in _coloured(visible(text[:limit])):
+    for colour, piece in _coloured(text[:limit]):
         if tokens and tokens[-1][0] == colour:
             tokens[-1] = (colour, tokens[-1][1] + piece)
         else:

@@ -119,9 +119,9 @@ class RunView:
             self._max_steps = limit if isinstance(limit, int) else 0
             self._summary.set(
                 self.version,
-                title=shown.line_of(self._redact(manifest.title if manifest else "run"), 140),
+                title=self._line(manifest.title if manifest else "run", 140),
                 task=self._payload(entry.input, plain=True),
-                model=shown.line_of(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
+                model=self._line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",
                 answer=None,
                 error=None,
@@ -158,7 +158,7 @@ class RunView:
             answer=self._payload(entry.output, plain=True) if entry.output is not None else None,
             error=self._problem(entry.error),
             failed_step=last["number"] if last and entry.error and last["badge"]["tone"] == "bad" else None,
-            reason=shown.line_of(entry.reason, 200) if entry.reason else "",
+            reason=self._line(entry.reason, 200) if entry.reason else "",
         )
 
     def _started(self, entry: TaskExecution) -> None:
@@ -176,7 +176,7 @@ class RunView:
             self._open_bar(header.exec_id, "sandbox", step, now, "code")
         else:
             step = self._new_step(now)
-            step.did = shown.line_of(header.name, 80)
+            step.did = self._line(header.name, 80)
             self._open_bar(header.exec_id, "tasks", step, now, step.did)
         self._owner[header.exec_id] = step
         step.say(self.version)
@@ -230,7 +230,7 @@ class RunView:
             prints=self._text(prints, step) if prints else None,
             value=self._text(str(value), step) if value is not None else None,
             error=self._sandbox_problem(error, step) if isinstance(error, dict) else None,
-            engine=shown.line_of(self._redact(f"{engine}: {reason}" if reason else engine), 200),
+            engine=self._line(f"{engine}: {reason}" if reason else engine, 200),
             note=self._text(_left_out(output), step) if output.get("truncated") else None,
         )
         step.end(self.version, now, badge)
@@ -275,11 +275,11 @@ class RunView:
             if step is None:
                 return
             self._owner[call_id] = step
-            step.called(self.version, shown.line_of(call.tool, 40))
-            self._open_bar(call_id, "tools", step, self._at(entry), shown.line_of(call.tool, 40))
+            step.called(self.version, self._line(call.tool, 40))
+            self._open_bar(call_id, "tools", step, self._at(entry), self._line(call.tool, 40))
             if len(step.calls) < CALLS:
                 args = self._text(shown.arguments_text(call.args), step)
-                item = Item(self.version, index=len(step.calls), tool=shown.line_of(call.tool, 80), args=args, result=None, error=None,
+                item = Item(self.version, index=len(step.calls), tool=self._line(call.tool, 80), args=args, result=None, error=None,
                              badge=BADGES["running"], took="")  # fmt: skip
                 step.calls.append(item)
                 self._calls[call_id] = item
@@ -307,8 +307,8 @@ class RunView:
             )
             self._owner[asked.request_id] = step
             item = Item(
-                self.version, index=len(step.requests), id=asked.request_id, title=shown.line_of(self._redact(asked.title), 300),
-                tool=shown.line_of(asked.tool, 80), args=self._text(shown.arguments_text(asked.args), step),
+                self.version, index=len(step.requests), id=asked.request_id, title=self._line(asked.title, 300),
+                tool=self._line(asked.tool, 80), args=self._text(shown.arguments_text(asked.args), step),
                 subject_hash=asked.subject_hash, open=True, answer="", value=None, note=None, took="", asked_ms=self._at(entry),
             )  # fmt: skip
             step.requests.append(item)
@@ -328,7 +328,7 @@ class RunView:
         asked_item.set(
             self.version,
             open=False,
-            answer=f"{DECISIONS[answer.decision]}, says {shown.line_of(answer.actor, 60)}",
+            answer=f"{DECISIONS[answer.decision]}, says {self._line(answer.actor, 60)}",
             value=self._payload(answer.value, step_or_none) if answer.value is not None else None,
             note=self._text(answer.note, step_or_none) if answer.note else None,
             took=shown.duration_text(now - asked_item.data["asked_ms"]),
@@ -406,6 +406,9 @@ class RunView:
         stamp: datetime = (entry.header.ended_at if ended else entry.header.started_at) or entry.header.created_at
         return 0 if began is None else max(0, round((stamp - began).total_seconds() * 1000))
 
+    def _line(self, text: str, limit: int) -> str:
+        return shown.line_of(self._redact(text), limit)
+
     def _text(self, text: str, step: StepItem | None = None) -> Text:
         """The text, redacted and cut to what its step and the run have room for."""
         roomy = self._room > 0 and (step is None or step.room > 0)
@@ -429,12 +432,12 @@ class RunView:
     def _problem(self, error: ErrorInfo | None, step: StepItem | None = None) -> Problem | None:
         if error is None:
             return None
-        return {"type": shown.line_of(error.type or error.code, 60), "message": self._text(error.message, step), "line": error.line}
+        return {"type": self._line(error.type or error.code, 60), "message": self._text(error.message, step), "line": error.line}
 
     def _sandbox_problem(self, error: dict[str, Any], step: StepItem) -> Problem:
         line = error.get("line")
         return {
-            "type": shown.line_of(str(error.get("type", "")), 60),
+            "type": self._line(str(error.get("type", "")), 60),
             "message": self._text(str(error.get("message", "")), step),
             "line": line if isinstance(line, int) else None,
         }

@@ -1,0 +1,48 @@
+"""The widget's files are found, small, and made of nothing that a notebook would refuse."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from workbench.errors import ConfigurationError
+from workbench.notebook.assets import ROOT_CLASS, asset, scoped_css, small_css
+
+
+def test_script_and_style_together_are_at_most_30_kb() -> None:
+    assert len(asset("run.js").encode()) + len(asset("run.css").encode()) <= 30 * 1024
+
+
+def test_the_script_stands_alone_and_never_makes_markup_of_data() -> None:
+    script = asset("run.js")
+    assert re.search(r"\bimport\b|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script) is None
+    assert "export default { initialize, render };" in script
+
+
+def test_a_missing_file_is_named_with_the_places_it_was_looked_for() -> None:
+    with pytest.raises(ConfigurationError, match=r"'nothing\.js' is missing; looked in .*notebook/widgets and .*widgets"):
+        asset("nothing.js")
+
+
+def test_scoped_style_reaches_only_its_own_class() -> None:
+    css = scoped_css("wb-1a2b")
+    assert ROOT_CLASS not in css
+    assert css.startswith(".wb-1a2b{")
+    assert [rule for rule in re.findall(r"}([^{}]+){", _top_level(css)) if not rule.startswith("@keyframes")] == []
+
+
+def test_small_style_has_as_many_rules_as_the_source() -> None:
+    comments = re.compile(r"/\*.*?\*/", re.DOTALL)
+    assert small_css().count("{") == comments.sub("", asset("run.css")).count("{")
+
+
+def _top_level(css: str) -> str:
+    """The sheet with what stands inside its outermost braces left out."""
+    depth, kept = 0, []
+    for character in css:
+        depth -= character == "}"
+        if depth == 0:
+            kept.append(character)
+        depth += character == "{"
+    return "".join(kept)
