@@ -101,7 +101,7 @@ class Http:
                 await response.aread()
             except httpx.ReadTimeout:
                 raise
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 raise ModelReplyMalformed(f"{self.place} broke off in the middle of its reply ({type(error).__name__})") from error
             return parse(json_object(self._without_key(response.text), "the reply"))
 
@@ -124,10 +124,16 @@ class Http:
     async def _exchange(self, path: str, body: dict[str, Any], read: Callable[[httpx.Response], Any]) -> Received:
         started = time.perf_counter()
         retries = 0
+        failures: list[str] = []
+
+        def wait(error: Exception) -> bool | float:
+            failures.append(str(error))
+            return self._wait(error)
+
         try:
             async with asyncio.timeout(self._timeouts.total) as limit:
                 async for attempt in stamina.retry_context(
-                    on=self._wait,
+                    on=wait,
                     attempts=self._retry.attempts,
                     timeout=self._timeouts.total,
                     wait_initial=self._retry.first_wait,
@@ -146,7 +152,10 @@ class Http:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise ModelTimeout(f"{self.place} did not finish its answer within {self._timeouts.total:g} s, retries included") from None
+            last = f"; the last failure: {failures[-1]}" if failures else ""
+            raise ModelTimeout(
+                f"{self.place} did not finish its answer within {self._timeouts.total:g} s, retries included{last}"
+            ) from None
         raise AssertionError("stamina returns or raises")
 
     def _wait(self, error: Exception) -> bool | float:
@@ -187,7 +196,7 @@ class Http:
             raise ModelReplyMalformed(f"{self.place} sent {kind} instead of a stream: {self._excerpt(response)}") from None
         except httpx.ReadTimeout:
             raise ModelTimeout(f"{self.place} sent nothing for {self._timeouts.read:g} s, after {length} characters of its reply") from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise ModelReplyMalformed(f"{self.place} broke off after {length} characters of its reply ({type(error).__name__})") from error
         return reader.finish()
 
