@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.current import current as _current_workbench
+from workbench.current import current
 from workbench.current import set_default as _set_default
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _PUBLIC = {
 
 def __getattr__(name: str) -> Any:
     if name == "last":
-        return _current_workbench().last
+        return current().last
     if name not in _PUBLIC:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}; it has {', '.join(__dir__())}")
     module = _PUBLIC[name]
