@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -29,6 +29,17 @@ class Unreadable:
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
         raise RuntimeError("no")
+
+
+class UnreadableMapping(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        return 1
 
 
 class BadText(Exception):
@@ -120,6 +131,10 @@ def returns_cycle() -> Any:
     return loop
 
 
+def returns_unreadable() -> Any:
+    return UnreadableMapping()
+
+
 def takes_strange(input: Strange) -> int:
     return input.n
 
@@ -189,6 +204,8 @@ MISBEHAVING: list[tuple[Any, Any, str, str | None]] = [
     (counts, "n=1", "tool_input_invalid", None),
     (counts, {1: 2}, "tool_input_invalid", None),
     (counts, {"n": Unreadable()}, "tool_input_invalid", None),
+    (counts, UnreadableMapping(), "tool_input_invalid", None),
+    (returns_unreadable, {}, "tool_output_invalid", None),
 ]
 
 

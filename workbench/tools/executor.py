@@ -156,7 +156,11 @@ class ToolExecutor:
         tool = self._find(name)
         if not isinstance(args, Mapping):
             raise ToolInputInvalid(f"{tool.signature} was called with a {type(args).__name__} instead of a dict of arguments")
-        ready = validate_arguments(tool, tool.bind((), args))
+        try:
+            given = dict(args)
+        except Exception as error:
+            raise ToolInputInvalid(f"{tool.signature}: the arguments cannot be read, {type(error).__name__}") from error
+        ready = validate_arguments(tool, tool.bind((), given))
         value = await self._attempts(tool, ready, secrets(ready))
         try:
             result = plain(value)

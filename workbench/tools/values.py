@@ -49,7 +49,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if kind in _SCALARS:
         return value
     if depth >= MAX_DEPTH:
-        raise ToolOutputInvalid(f"{where} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
+        raise ToolOutputInvalid(f"{where[:60]}… is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
     if kind is list or kind is tuple:
         return kind(_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value))
     if kind is dict:
