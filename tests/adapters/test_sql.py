@@ -282,18 +282,6 @@ async def test_checkpoints_move_the_log_into_the_file_while_the_store_is_used(st
     assert verify_chain(iter(await entries_of(store)), A) == heads(written)
 
 
-async def test_an_append_that_is_cancelled_before_its_turn_writes_nothing(store):
-    await store.claim(A, "me", 60)
-    written = tasks(A, 1)
-    task = asyncio.create_task(store.append(written, {A: 1}))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await entries_of(store) == []
-    await store.append(written, {A: 1})
-
-
 async def test_closing_finishes_what_was_asked_for(database):
     store = SqlStateStore(url_of(database))
     await store.claim(A, "me", 60)

@@ -140,6 +140,15 @@ class StateStoreSuite:
             assert (await store.head(lifetime_id))[0] == 4
         assert len({entry.position for entry in await entries_of(store)}) == 200
 
+    async def test_cancelling_the_caller_does_not_withdraw_an_append(self, store, epochs):
+        first, second = tasks(A, 2)
+        caller = asyncio.create_task(store.append([first], epochs))
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.wait({caller})
+        await store.append([second], epochs)
+        assert bare(await entries_of(store)) == [first, second]
+
     async def test_of_appends_made_at_once_a_refused_one_does_not_fail_the_others(self, store, epochs):
         stale = {**epochs, B: epochs[B] - 1}
         a = tasks(A, 3)

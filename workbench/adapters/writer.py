@@ -51,7 +51,8 @@ class Writer:
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run `operation` in a transaction and return its result once that is committed.
 
-        A caller that is cancelled before its turn has written nothing; after it, the write stands.
+        Cancelling the caller does not withdraw what it asked for: a journal counts an entry from the moment it is handed over, and the
+        next one continues it.
 
         Raises:
             StoreError: what the operation refused with, or what the database could not do; then nothing of it is kept.
@@ -81,10 +82,7 @@ class Writer:
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
-        requests = [request for request in self._asked if not request.answer.cancelled()]
-        self._asked = []
-        if not requests:
-            return
+        requests, self._asked = self._asked, []
         try:
             outcomes = self._commit(requests)
         except Exception:  # noqa: BLE001 - it shows again in the thread, where each caller gets what is its own

@@ -114,12 +114,19 @@ class Workbench:
         manifest = await self._manifest(run_id)
         binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
         lease = await self.claim(run_id)
+        try:
+            return self._drive(await self._taken_up(run_id, binding, lease))
+        except BaseException:
+            await self.store.release(run_id, self.owner)
+            raise
+
+    async def _taken_up(self, run_id: str, binding: Binding, lease: Lease) -> Lifetime:
+        """The lifetime as its record stands, with the entry that says who goes on with it."""
         entries = await self.plane.entries(run_id)
         seq, head = await self.store.head(run_id)
         life = self._lifetime(binding, Journal(run_id, epoch=lease.epoch, seq=seq, head=head))
         life.replay(entries)
         if life.state.terminal:
-            await self.store.release(run_id, self.owner)
             raise UserError(f"run {run_id} has ended ({life.state.status}); there is nothing to resume")
         life.write(
             LifetimeEvent,
@@ -128,7 +135,7 @@ class Workbench:
             header=life.header(make_id(run_id, "resumed", lease.epoch), "resumed", "RUNNING"),
         )
         await life.commit()
-        return self._drive(life)
+        return life
 
     def open(self, run_id: str) -> Run:
         """A run by its id, or by a beginning of it that no other run shares.
