@@ -96,8 +96,14 @@ function codeBlock(code, badLine) {
   }
   const plain = code.tokens.map((token) => token[1]).join("");
   const copy = button("quiet", "Copy", async () => {
-    await navigator.clipboard.writeText(plain).then(() => (copy.textContent = "Copied"), () => (copy.textContent = "Copying is not allowed here"));
-    setTimeout(() => (copy.textContent = "Copy"), 1500);
+    try {
+      await navigator.clipboard.writeText(plain);
+      copy.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(pre); // no clipboard on plain http
+      copy.textContent = "Selected; press Ctrl+C";
+    }
+    setTimeout(() => (copy.textContent = "Copy"), 2000);
   });
   copy.setAttribute("aria-label", code.cut ? "Copy the code shown" : "Copy the code");
   return block("", "", h("div", "title", h("h4", "", "Code"), copy), pre, cutNote({ ...code, text: plain }));
@@ -117,7 +123,7 @@ function callRow(call) {
 
 /** A question to a person: open, it has buttons; answered, it says what was decided. */
 function askCard(asked, send) {
-  const card = h("div", asked.open ? "ask open" : "ask", h("p", "", h("b", "", asked.title)), h("pre", "", `${asked.tool}(${asked.args.text}${asked.args.cut ? " …" : ""})`));
+  const card = h("div", asked.open ? "ask open" : "ask", h("p", "", h("b", "", asked.title)), h("pre", "", `${asked.tool}(${asked.args.text}${asked.args.cut ? " …" : ""})`), cutNote(asked.args));
   card.setAttribute("role", "group");
   card.setAttribute("aria-label", asked.title);
   if (!asked.open) {
@@ -212,7 +218,7 @@ class StepNode {
       );
       this.seen = step.changed;
     }
-    if (!this.node.open) return;
+    if (!this.node.open && !this.body.firstChild) return;
     const error = step.error;
     this.part("thought", step.thought, () => step.thought && block("", "Thought", h("p", "prose", step.thought.text), cutNote(step.thought)));
     this.part("reply", step.reply, () => step.reply && textBlock("", this.busy ? "Reply so far" : "Reply", step.reply, this.busy));

@@ -174,7 +174,7 @@ def _lane(lane: str, bars: list[Bar], total: int) -> str:
             marks[-1] = (kind, marks[-1][1], right)
         else:
             marks.append((kind, left, right))
-    drawn = [(kind, f"M{left:.1f} 4h{max(2.0, right - left):.1f}v11H{left:.1f}z") for kind, left, right in marks]
+    drawn = [(kind, f"M{left:.1f} 4h{max(2.0, right - left - 1):.1f}v11H{left:.1f}z") for kind, left, right in marks]
     kinds = dict.fromkeys(kind for kind, _ in drawn)
     paths = "".join(f'<path class="mark {kind}" d="{"".join(d for each, d in drawn if each == kind)}"/>' for kind in kinds)
     name = "you" if lane == "human" else lane

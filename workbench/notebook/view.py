@@ -308,7 +308,7 @@ class RunView:
             self._owner[asked.request_id] = step
             item = Item(
                 self.version, index=len(step.requests), id=asked.request_id, title=self._line(asked.title, 300),
-                tool=self._line(asked.tool, 80), args=self._text(shown.arguments_text(asked.args), step),
+                tool=self._line(asked.tool, 80), args=shown.clip(self._redact(shown.arguments_text(asked.args))),
                 subject_hash=asked.subject_hash, open=True, answer="", value=None, note=None, took="", asked_ms=self._at(entry),
             )  # fmt: skip
             step.requests.append(item)
