@@ -256,7 +256,7 @@ class Run:
     async def _wait(self) -> Any:
         life = self._life
         if life is not None:
-            await asyncio.shield(life.ended)
+            await asyncio.wait({life.ended})
             if not life.state.terminal:
                 raise RunInterrupted(f"run {self.id} was broken off: {life.broken}; run.resume() goes on", run=self) from life.broken
             return await self._outcome(life.state)

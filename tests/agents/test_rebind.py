@@ -1,0 +1,91 @@
+"""A run whose process died goes on in another, if it is given what the record names."""
+
+import asyncio
+import time
+
+import pytest
+from pydantic import BaseModel
+
+import workbench as wb
+from workbench.errors import ToolBindingError, UserError
+from workbench.loop import run_sync
+
+
+def slow(seconds: float) -> float:
+    """Wait."""
+    time.sleep(seconds)
+    return seconds
+
+
+class Answer(BaseModel):
+    waited: float
+
+
+SCRIPT = ["```python\nx = slow(0.01)\n```", "```python\nfinish({'waited': x + slow(0.02)})\n```"]
+
+
+@pytest.fixture
+def broken_off(bench):
+    """A run whose process ended in the middle: its driver is cancelled as a shutdown would, and its lease is given up."""
+    agent = wb.Agent(
+        wb.models.Scripted(SCRIPT, delay=0.3), tools=[wb.Tool.from_function(slow, idempotent=True)], schema=Answer, workbench=bench
+    )
+    run = agent.start("wait")
+
+    async def break_off() -> None:
+        # The lifetime has no event for this, and a test may look at it now and then.
+        while "task_execute" not in bench._live[run.id].state.dispatched:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        task = bench._live[run.id].task
+        task.cancel()
+        await asyncio.wait({task})
+
+    run_sync(break_off())
+    agent.close()
+    return bench.open(run.id)
+
+
+def test_a_broken_off_run_is_interrupted_and_says_so(broken_off):
+    assert broken_off.status == "interrupted"
+    with pytest.raises(wb.errors.RunInterrupted, match="resume"):
+        broken_off.result(1)
+
+
+def test_it_goes_on_with_its_tools_and_model(broken_off):
+    run = broken_off.resume(tools=[slow], model=wb.models.Scripted(SCRIPT))
+    assert run.result(10) == {"waited": 0.03}
+    run.verify()
+
+
+def test_a_class_given_on_resume_gives_an_instance(broken_off):
+    run = broken_off.resume(tools=[slow], model=wb.models.Scripted(SCRIPT), schema=Answer)
+    assert run.result(10) == Answer(waited=0.03)
+
+
+def test_a_missing_tool_is_named_with_its_source(broken_off):
+    with pytest.raises(ToolBindingError, match=r"(?s)missing: slow.*def slow\(seconds: float\)"):
+        broken_off.resume(model=wb.models.Scripted(SCRIPT))
+
+
+def test_a_changed_tool_needs_consent(broken_off):
+    def other(seconds: float, more: int = 0) -> float:
+        """Wait differently."""
+        return seconds
+
+    changed = wb.Tool.from_function(other, name="slow")
+    with pytest.raises(ToolBindingError, match="accept_changes=True"):
+        broken_off.resume(tools=[changed], model=wb.models.Scripted(SCRIPT))
+    run = broken_off.resume(tools=[changed], model=wb.models.Scripted(SCRIPT), accept_changes=True)
+    assert run.result(10) == {"waited": 0.03}
+
+
+def test_a_refused_resume_leaves_the_run_for_the_next_try(broken_off):
+    with pytest.raises(ToolBindingError):
+        broken_off.resume(model=wb.models.Scripted(SCRIPT))
+    assert broken_off.status == "interrupted"
+
+
+def test_a_run_that_has_ended_is_not_resumed(broken_off, bench):
+    broken_off.resume(tools=[slow], model=wb.models.Scripted(SCRIPT)).result(10)
+    with pytest.raises(UserError, match="has ended"):
+        bench.open(broken_off.id).resume(tools=[slow], model=wb.models.Scripted(SCRIPT))
