@@ -21,11 +21,11 @@ An exception it raises is raised inside the sandbox, where code can catch it. `P
 """
 
 
-class ProgramEnd(Exception):  # noqa: N818 - an end, not an error
+class ProgramEnd(Exception):
     """Raised by a `HostCall`: the program has reached its end (`finish`) or was stopped. Sandbox code cannot catch it."""
 
 
-class Raised(Exception):  # noqa: N818 - it carries an exception into the sandbox
+class Raised(Exception):
     """A host call failed; `type` is the class the sandbox raises, which every engine knows."""
 
     def __init__(self, type: str, message: str) -> None:
@@ -34,7 +34,7 @@ class Raised(Exception):  # noqa: N818 - it carries an exception into the sandbo
         self.message = message
 
 
-class Unfit(Exception):  # noqa: N818 - a fact about the engine; the other engine runs the block instead
+class Unfit(Exception):
     """The engine met something it cannot represent faithfully in the middle of a block.
 
     `error` is what a session that may not change engines reports. `intact` says whether the engine can still be used.

@@ -23,6 +23,8 @@ MAX_DEPTH = 40
 
 _RESERVED = frozenset(dir(builtins))
 _INT64 = range(-(2**63), 2**63)
+_EXACT = 2**53
+"""littrs divides whole numbers as floats."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ Scope = Mapping[str, Kind]
 """The variables that are certainly defined, with what is known of them."""
 
 
-class Refused(Exception):  # noqa: N818 - the gate's answer, not a fault
+class Refused(Exception):
     """The block is not proven; `line`, the reason and the remedy."""
 
     def __init__(self, node: ast.AST | None, reason: str, instead: str) -> None:
@@ -139,9 +141,7 @@ class _Gate:
 
     def _for(self, node: ast.For, name: str, scope: dict[str, Kind], turns: int, depth: int) -> dict[str, Kind]:
         count, item = self._turns(node.iter, scope, depth)
-        _require(
-            0 < count and count * turns <= MAX_TURNS, node, f"the loop runs {count} times", f"keep loops between 1 and {MAX_TURNS} turns"
-        )
+        _require(count * turns <= MAX_TURNS, node, f"the loop runs {count} times", f"keep loops below {MAX_TURNS} turns")
         self._bindable(node, name)
         before = dict(scope)
         for _ in range(8):
@@ -161,7 +161,7 @@ class _Gate:
                 _require(exact and 1 <= len(bounds) <= 3, node, "a range whose bounds are not known", "write the bounds as numbers")
                 _require(len(bounds) < 3 or bounds[2].low != 0, node, "a range of step 0", "use another step")
                 span = range(*(bound.low for bound in bounds))
-                if not span or span[-1] not in _INT64 or len(bounds) == 3 and bounds[2].low not in range(-(2**31), 2**31):
+                if not span or span[-1] not in _INT64 or abs(span.step) > 2**31:
                     raise Refused(node, "an empty or extreme range", "use a range of at least one turn")
                 size = (span[-1] - span[0]) // span.step + 1
                 return size, Kind("int", min(span[0], span[-1]), max(span[0], span[-1]))
@@ -267,7 +267,7 @@ class _Gate:
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
                 spec = part.format_spec
-                literal = spec is None or isinstance(spec, ast.JoinedStr) and all(isinstance(piece, ast.Constant) for piece in spec.values)
+                literal = spec is None or not any(isinstance(piece, ast.FormattedValue) for piece in ast.walk(spec))
                 _require(literal, node, "a format that is computed", "write the format out")
                 self.expression(part.value, scope, depth)
             elif isinstance(part, ast.Constant):
@@ -326,9 +326,9 @@ def _interval(operator: ast.operator, left: Kind, right: Kind, doubt: Refused) -
             results = [a - b for a, b in corners]
         case ast.Mult():
             results = [a * b for a, b in corners]
-        case ast.FloorDiv() if left.low >= 0 and right.low > 0:
+        case ast.FloorDiv() if 0 <= left.low and left.high <= _EXACT and right.low > 0:
             results = [a // b for a, b in corners]
-        case ast.Mod() if left.low >= 0 and right.low > 0:
+        case ast.Mod() if 0 <= left.low and left.high <= _EXACT and right.low > 0:
             results = [0, min(left.high, right.high - 1)]
         case _:
             raise doubt

@@ -25,7 +25,7 @@ def inside(name: str) -> str:
     Raises:
         ValueError: for an empty name, or one that climbs with `..`.
     """
-    if not name or ".." in name.split("/") or "\x00" in name or posixpath.normpath("/" + name) == "/":
+    if ".." in name.split("/") or "\x00" in name or posixpath.normpath("/" + name.lstrip("/")) == "/":
         raise ValueError(f"a file cannot be mounted as {name!r}; give a plain name such as 'data.csv' or 'data/in.csv'")
     return posixpath.normpath("/" + name.lstrip("/"))
 

@@ -94,9 +94,7 @@ class Journal:
             self.calls.append(RecordedCall(tool=tool, args=given, error=error))
             raise
         except UnencodableValue as unencodable:
-            error = ErrorInfo(
-                code="tool_output_invalid", type="TypeError", message=f"{tool} returned what the sandbox cannot hold: {unencodable}"
-            )
+            error = ErrorInfo(code="tool_output_invalid", type="TypeError", message=f"{tool} returned an unfit value: {unencodable}")
         except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
             error = _described(failure)
         else:

@@ -32,6 +32,7 @@ _GRACE = 2.0
 _START = 20.0
 _MAX_FRAME = 64 * 2**20
 _NATIVE = re.compile(r"^(?:Runtime error: )?(\w*(?:Error|Exception)): (.*)$", re.DOTALL)
+_FAMILIES = {"Type error": "TypeError", "Name error": "NameError", "Runtime error: list index": "IndexError"}
 
 
 def _extension() -> str | None:
@@ -46,7 +47,7 @@ AVAILABLE = EXTENSION is not None
 """Whether littrs is installed and this platform can confine it."""
 
 
-class WorkerGone(Exception):  # noqa: N818 - the worker's end, expected of hostile code
+class WorkerGone(Exception):
     """The worker process has ended."""
 
 
@@ -65,7 +66,7 @@ class LittrsEngine:
         assert EXTENSION is not None
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220 - about a millisecond; the interpreter then starts by itself
+            process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own script; about a millisecond; the interpreter then starts by itself
                 [sys.executable, "-I", "-S", str(_WORKER), EXTENSION],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -108,7 +109,6 @@ class LittrsEngine:
         loop = asyncio.get_running_loop()
         left = block.seconds
         promote: Unfit | None = None
-        ended: Literal["finished", "limit"] = "finished"
         while True:
             began = loop.time()
             async with asyncio.timeout(max(left, 0) + _GRACE):
@@ -138,20 +138,19 @@ class LittrsEngine:
 
     @staticmethod
     def _outcome(message: dict[str, Any]) -> Fed:
+        if stopped := message["stopped"]:  # looked at first: an error after a stop is a consequence of it
+            if stopped["why"] == "end":
+                return Fed(status="finished")
+            error = ErrorInfo(code="sandbox_error", type=stopped["type"], message=stopped["message"], line=stopped["line"])
+            if stopped["why"] == "text":  # engines disagree on which formats are errors; the one that goes on shall decide
+                raise Unfit(f"line {error.line}: {error.type} while text was made", error)
+            return Fed(status="error", error=error)
         if native := message.get("native"):
-            found = _NATIVE.match(native["message"])
-            kind, text = found.groups() if found else ("RuntimeError", native["message"])
+            kind, text = _named(native["message"])
             raise Unfit(
                 f"line {native['line']}: littrs stopped with {native['message']!r}",
                 ErrorInfo(code="sandbox_error", type=kind, message=text, line=native["line"]),
                 intact=native["intact"] and "limit" not in native["message"],
-            )
-        if stopped := message["stopped"]:
-            if stopped["why"] == "end":
-                return Fed(status="finished")
-            return Fed(
-                status="error",
-                error=ErrorInfo(code="sandbox_error", type=stopped["type"], message=stopped["message"], line=stopped["line"]),
             )
         return Fed(status="ok", value=decode_value(message["value"]))
 
@@ -208,6 +207,14 @@ def _obituary(returncode: int | None, seconds: float) -> ErrorInfo:
         case 66 | -6:  # it ran out of memory in Python, or littrs' allocator aborted
             return ErrorInfo(code="sandbox_limit", type="MemoryError", message="the block needed more memory than it may use")
     return ErrorInfo(code="sandbox_crashed", type="RuntimeError", message="the sandbox's worker process ended unexpectedly")
+
+
+def _named(message: str) -> tuple[str, str]:
+    """The exception's class and text, as far as littrs' one kind of error tells them."""
+    if found := _NATIVE.match(message):
+        return found[1], found[2]
+    family = next((name for start, name in _FAMILIES.items() if message.startswith(start)), "RuntimeError")
+    return family, message
 
 
 def _unheld(value: Any) -> str:

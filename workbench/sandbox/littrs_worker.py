@@ -6,23 +6,25 @@ It speaks frames (four bytes of length, then JSON) over its standard input, whic
 littrs holds the interpreter lock while it runs, so no thread could watch the clock. An interval timer can: its signal ends the process.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import io
 import json
 import math
 import os
+import resource
 import signal
 import socket
 import struct
 import sys
 
-try:
-    import resource
-except ImportError:  # not on this platform; the owner's own clock remains
-    resource = None
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would be a fifth of the start
+    from typing import Any, NoReturn
 
 
-def pack(value):
+def pack(value: Any) -> Any:
     kind = type(value)
     if value is None or kind is bool or kind is int or kind is str:
         return value
@@ -39,7 +41,7 @@ def pack(value):
     raise TypeError(f"littrs gave a {kind.__name__}")
 
 
-def unpack(data):
+def unpack(data: Any) -> Any:
     if type(data) is list:
         return [unpack(item) for item in data]
     if type(data) is dict:
@@ -58,41 +60,40 @@ def unpack(data):
 
 
 class Wire:
-    def __init__(self, connection):
+    def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.reader = connection.makefile("rb")
 
-    def read(self):
+    def read(self) -> Any:
         head = self.reader.read(4)
         if len(head) < 4:
             os._exit(0)  # the owner is gone
         return json.loads(self.reader.read(struct.unpack("!I", head)[0]))
 
-    def write(self, message):
+    def write(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode()
         self.connection.sendall(struct.pack("!I", len(data)) + data)
 
 
 class Worker:
-    def __init__(self, wire, engine, limits):
+    def __init__(self, wire: Wire, engine: Any, limits: dict[str, Any]) -> None:
         self.wire = wire
         self.engine = engine
         self.seconds = 0.0
-        self.sites = []
-        self.stopped = None  # why the rest of the block must not run
-        self.printed = []
+        self.sites: list[dict[str, Any]] = []
+        self.stopped: dict[str, Any] | None = None  # why the rest of the block must not run
+        self.printed: list[str] = []
         engine.limit(max_instructions=limits["max_instructions"], max_recursion_depth=limits["max_recursion_depth"])
         engine.register("__w", self.work)
         engine.register("__s", lambda args: self.stopped is not None)
 
-    def clock(self, on):
+    def clock(self, *, on: bool) -> None:
         """Let the block's own time run, or stop it while the host works."""
-        if hasattr(signal, "setitimer"):
-            left, _ = signal.setitimer(signal.ITIMER_REAL, max(self.seconds, 0.001) if on else 0)
-            if not on:
-                self.seconds = left
+        left, _ = signal.setitimer(signal.ITIMER_REAL, max(self.seconds, 0.001) if on else 0)
+        if not on:
+            self.seconds = left
 
-    def work(self, args):
+    def work(self, args: list[Any]) -> Any:
         """One lowered call. littrs swallows exceptions, so whatever happens is kept in `stopped`."""
         if self.stopped is not None:
             return None
@@ -101,11 +102,11 @@ class Worker:
             return self.carry_out(self.sites[site], values)
         except MemoryError:
             os._exit(66)
-        except Exception as error:
-            self.stopped = {"why": "error", "type": type(error).__name__, "message": str(error), "line": self.sites[site]["line"]}
+        except Exception as error:  # noqa: BLE001 - a bad format, say: the program's own exception
+            self.stopped = {"why": "text", "type": type(error).__name__, "message": str(error), "line": self.sites[site]["line"]}
             return None
 
-    def carry_out(self, site, values):
+    def carry_out(self, site: dict[str, Any], values: list[Any]) -> Any:
         if site["op"] == "print":
             text = io.StringIO()
             print(*values, sep=site["sep"], end=site["end"], file=text)
@@ -115,8 +116,8 @@ class Worker:
             given = iter(values)
             return "".join(part if type(part) is str else self.formatted(next(given), *part) for part in site["parts"])
         positional = values[: site["positional"]]
-        keywords = list(zip(site["keywords"], values[site["positional"] :]))
-        self.clock(False)
+        keywords = list(zip(site["keywords"], values[site["positional"] :], strict=True))
+        self.clock(on=False)
         self.wire.write(
             {
                 "op": "call",
@@ -127,39 +128,40 @@ class Worker:
             }
         )
         answer = self.wire.read()
-        self.clock(True)
+        self.clock(on=True)
         if "value" in answer:
             return unpack(answer["value"])
         self.stopped = {**answer, "line": site["line"]}
         return None
 
     @staticmethod
-    def formatted(value, conversion, spec):
-        made = {"s": str, "r": repr, "a": ascii, "": lambda same: same}[conversion](value)
-        return format(made, spec)
+    def formatted(value: Any, conversion: str, spec: str) -> str:
+        if conversion:
+            value = str(value) if conversion == "s" else repr(value) if conversion == "r" else ascii(value)
+        return format(value, spec)
 
-    def flushed(self):
+    def flushed(self) -> str:
         text, self.printed = "".join(self.printed), []
         return text
 
-    def feed(self, message):
+    def feed(self, message: dict[str, Any]) -> None:
         self.sites, self.stopped, self.seconds = message["sites"], None, message["seconds"]
-        done = {"op": "done", "value": None}
-        self.clock(True)
+        done: dict[str, Any] = {"op": "done", "value": None}
+        self.clock(on=True)
         for source, line, is_value in message["chunks"]:
             try:
                 value = self.engine.run(source)
                 if is_value and self.stopped is None:
                     done["value"] = pack(value)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - see below
                 # a Rust panic is a BaseException and leaves the interpreter in doubt; an ordinary refusal does not
                 done["native"] = {"message": str(error), "line": line, "intact": isinstance(error, Exception)}
             if self.stopped is not None or "native" in done:
                 break
-        self.clock(False)
+        self.clock(on=False)
         self.wire.write({**done, "stopped": self.stopped, "prints": self.flushed()})
 
-    def serve(self):
+    def serve(self) -> NoReturn:
         while True:
             message = self.wire.read()
             if message["op"] == "feed":
@@ -169,10 +171,8 @@ class Worker:
                 self.wire.write({"op": "done"})
 
 
-def confine(limits):
+def confine(limits: dict[str, Any]) -> None:
     """Bound this process's memory and let it leave no files; what it has mapped so far is not the block's."""
-    if resource is None:
-        return
     try:
         with open("/proc/self/statm") as statm:
             mapped = int(statm.read().split()[0]) * resource.getpagesize()
@@ -183,10 +183,12 @@ def confine(limits):
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def main():
+def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter's stop button signals every process of the kernel's group
     # the extension alone: the package's own __init__ would import more than all the rest together
     spec = importlib.util.spec_from_file_location("littrs", sys.argv[1])
+    assert spec is not None
+    assert spec.loader is not None
     littrs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(littrs)
     wire = Wire(socket.socket(fileno=0))

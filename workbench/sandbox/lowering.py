@@ -32,7 +32,7 @@ class Program:
 
     chunks: tuple[Chunk, ...]
     sites: tuple[dict[str, Any], ...]
-    """JSON-ready: `{"op": "tool", "name", "positional", "keywords", "line"}`, `{"op": "print", "sep", "end", ..}` or `{"op": "text", ..}`."""
+    """JSON-ready, one for each kind of work: `op` is tool, print or text; `line` is where it stands in the block."""
 
 
 @dataclass
@@ -75,8 +75,7 @@ class _Expressions(ast.NodeTransformer):
         values: list[ast.expr] = []
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
-                spec = "".join(piece.value for piece in part.format_spec.values) if isinstance(part.format_spec, ast.JoinedStr) else ""
-                parts.append([chr(part.conversion) if part.conversion > 0 else "", spec])
+                parts.append([chr(part.conversion) if part.conversion > 0 else "", _spec(part)])
                 values.append(self.visit(part.value))
             else:
                 assert isinstance(part, ast.Constant)
@@ -134,6 +133,11 @@ def _suite(body: list[ast.stmt], expressions: _Expressions, *, outermost: bool =
 
 def _calls(node: ast.AST) -> bool:
     return any(isinstance(child, (ast.Call, ast.JoinedStr)) for child in ast.walk(node))
+
+
+def _spec(part: ast.FormattedValue) -> str:
+    pieces = part.format_spec.values if isinstance(part.format_spec, ast.JoinedStr) else []
+    return "".join(str(piece.value) for piece in pieces if isinstance(piece, ast.Constant))
 
 
 def _name(name: str) -> ast.Name:

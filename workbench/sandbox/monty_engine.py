@@ -2,7 +2,7 @@
 
 The pool owns the processes. What it does not do for us, a launcher and a prelude do. The launcher (`_LAUNCHER`) starts the worker deaf to
 the interrupts that Jupyter sends to a whole process group, without environment, in an empty directory, without core dumps; `warden` takes
-it along when we die. The prelude (`monty_prelude.py`) runs inside and checks what leaves: monty would turn a lambda or a dict view
+it along when we die. The prelude (`prelude.py`) runs inside and checks what leaves: monty would turn a lambda or a dict view
 into text.
 """
 
@@ -13,21 +13,20 @@ import contextlib
 import os
 import shlex
 import stat
-import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pydantic_monty as monty
+from pydantic_monty._binary import find_monty_binary
 
 from workbench.record.values import ErrorInfo
 from workbench.sandbox import source, warden
 from workbench.sandbox.engine import Block, Fed, Limits, ProgramEnd, Raised, Unfit
 from workbench.sandbox.files import Files
+from workbench.sandbox.prelude import PRELUDE
 
-_PRELUDE = Path(__file__).with_name("monty_prelude.py").read_text()
 _END = "the program has ended"
 _GRACE = 2.0
 """Seconds a block may go on after its end (a `finally:` may be running) or past the worker's own limit."""
@@ -117,7 +116,7 @@ class MontyEngine:
         engine = cls(session, session.worker_pid, modules, files)
         if engine._pid is not None:
             warden.watch(engine._pid)
-        await session.feed_run(_PRELUDE)
+        await session.feed_run(PRELUDE)
         return engine
 
     async def feed(self, block: Block) -> Fed:
@@ -193,13 +192,13 @@ class MontyEngine:
             value = await block.call(tool, tuple(args), kwargs)
             if refused := unheld(value):
                 reason = f"{tool} returned {refused}, which the sandbox cannot hold"
-                return call.resume({"exc_type": "TypeError", "message": reason, "exception": TypeError(reason)}), 0.0
+                return call.resume({"exception": TypeError(reason)}), 0.0
             return call.resume({"return_value": value}), 0.0
         except ProgramEnd:
             self._ended = True
             return call.resume({"exception": KeyboardInterrupt(_END)}), 0.0
         except Raised as error:
-            return call.resume({"exc_type": error.type, "message": error.message}), 0.0
+            return call.resume({"exc_type": cast("monty.ExcType", error.type), "message": error.message}), 0.0
 
     async def _failed(self, error: monty.MontyRuntimeError) -> Fed:
         inner = error.exception()
@@ -221,7 +220,7 @@ class MontyEngine:
     async def set(self, name: str, value: Any) -> None:
         if refused := unheld(value):
             raise Unfit(refused, ErrorInfo(code="unencodable_value", type="TypeError", message=f"{name} holds {refused}"))
-        await self._session.feed_run("", inputs={name: value})
+        await self._session.feed_run(f"{name} = {name}", inputs={name: value})
 
     def define_module(self, name: str, constants: Mapping[str, Any]) -> None:
         self._modules[name] = monty.ExternalModule(dict(constants))
@@ -281,10 +280,6 @@ def _launcher() -> str | None:
     directory = warden.empty_directory()
     handle, path = tempfile.mkstemp(prefix="workbench-monty-", suffix=".sh")
     with os.fdopen(handle, "w") as script:
-        script.write(_LAUNCHER.format(directory=shlex.quote(directory), binary=shlex.quote(_binary())))
+        script.write(_LAUNCHER.format(directory=shlex.quote(directory), binary=shlex.quote(find_monty_binary())))
     os.chmod(path, stat.S_IRWXU)
     return path
-
-
-def _binary() -> str:
-    return monty._binary.find_monty_binary()

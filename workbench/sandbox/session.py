@@ -49,14 +49,16 @@ class Session:
         self._engine: LittrsEngine | MontyEngine | None = None
         self._files: Files | None = None
         self._scope: faithful.Scope | None = None
+        self._block_no = sum(item.block is not None for item in self.items)
+        self._needs_monty = stream.needs_monty(self.items)
         self._lock = asyncio.Lock()
-        if self._choice == "littrs" and (reason := stream.needs_monty(self.items)):
-            raise ConfigurationError(f"this session cannot go on with engine='littrs': {reason}; use engine='auto'")
+        if self._choice == "littrs" and self._needs_monty:
+            raise ConfigurationError(f"this session cannot go on with engine='littrs': {self._needs_monty}; use engine='auto'")
 
     @property
     def block_no(self) -> int:
         """How many blocks the stream has: the number of the next one."""
-        return sum(item.block is not None for item in self.items)
+        return self._block_no
 
     @property
     def engine(self) -> EngineName | None:
@@ -78,8 +80,8 @@ class Session:
     ) -> BlockResult:
         """Run one block and append it to the stream; whatever the code does is in the result.
 
-        `tools` are the names the code can call; `call` answers them. `finishers` are those among them that end the program. `system` answers
-        the clock and randomness, under names that start with `os.`.
+        `tools` are the names the code can call; `call` answers them. `finishers` are those among them that end the program. `system`
+        answers the clock and randomness, under names that start with `os.`.
         """
 
         async def host(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -108,6 +110,7 @@ class Session:
             self.items.append(SandboxItem(action="set", name=name, value=Payload(inline=encoded)))
             if self._scope is not None:
                 self._scope = {**self._scope, name: faithful.kind_of(value)}
+            self._needs_monty = self._needs_monty or stream.needs_monty(self.items[-1:])
             if isinstance(self._engine, LittrsEngine) and not faithful.holds(value):
                 if self._choice == "littrs":
                     self.items.pop()
@@ -138,7 +141,7 @@ class Session:
     async def files(self) -> dict[str, bytes]:
         """The writable files as the program left them."""
         async with self._lock:
-            if stream.needs_monty(self.items) or self._choice == "monty":
+            if self._needs_monty or self._choice == "monty":
                 await self._ensure("monty")
             mounted = self._files or Files(self._mounted())
             return mounted.contents()
@@ -148,7 +151,7 @@ class Session:
         async with self._lock:
             await self._drop()
             self.items.append(SandboxItem(action="reset"))
-            self._scope = None
+            self._scope = self._needs_monty = None
 
     async def limit(self, limits: Limits) -> None:
         """Use other limits from the next block on."""
@@ -174,6 +177,8 @@ class Session:
 
     def _append(self, block: SandboxBlock) -> None:
         self.items.append(SandboxItem(action="block", block=block))
+        self._block_no += 1
+        self._needs_monty = self._needs_monty or stream.needs_monty(self.items[-1:])
         if stream.leaves_state(block) and self._scope is not None and block.engine == "littrs":
             self._scope = stream.scope_after(self._scope, block)
 
@@ -312,8 +317,8 @@ class _Run:
         program = None
         if self.session._choice == "monty":
             pass
-        elif self.session._choice == "auto" and (reason := stream.needs_monty(self.session.items)):
-            self.reason = reason
+        elif self.session._choice == "auto" and self.session._needs_monty:
+            self.reason = self.session._needs_monty
         else:
             try:
                 program = faithful.check(self.code, self.session.known(), self.tools, self.finishers).program

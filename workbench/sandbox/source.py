@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import token
 import tokenize
 import warnings
@@ -15,6 +16,7 @@ import warnings
 MAX_BRACKETS = 30
 MAX_CHAIN = 200
 """Operators, attributes and postfix brackets of one logical line: each may add a level to the tree."""
+MAX_COST = 4_000_000
 MAX_ELIFS = 50
 """Each `elif` nests inside the one before."""
 
@@ -28,11 +30,21 @@ def normal(code: str) -> str:
 
 
 def tokens(code: str) -> list[tokenize.TokenInfo] | None:
-    """The tokens of `code`, or None where it cannot be tokenized."""
+    """The tokens of `code`, or None where it cannot be tokenized, or not cheaply.
+
+    The tokenizer copies the line that each token stands on, so its cost is the sum of their lengths; that is what is bounded.
+    """
+    stream: list[tokenize.TokenInfo] = []
+    cost = 0
     try:
-        return list(tokenize.generate_tokens(io.StringIO(code).readline))
+        for item in tokenize.generate_tokens(io.StringIO(code).readline):
+            stream.append(item)
+            cost += len(item.line)
+            if cost > MAX_COST:
+                return None
     except (tokenize.TokenError, SyntaxError, ValueError):
         return None
+    return stream
 
 
 def parse(code: str) -> ast.Module | None:
@@ -87,7 +99,7 @@ def without_catch_alls(code: str) -> str:
         return code
     edits: list[tuple[int, int, int, str]] = []
     in_clause = False
-    for here, after in zip(stream, stream[1:], strict=False):
+    for here, after in itertools.pairwise(stream):
         if here.type == token.NAME and here.string == "except":
             in_clause = True
             if after.string == ":":

@@ -43,7 +43,7 @@ def scope_after(scope: faithful.Scope, block: SandboxBlock) -> faithful.Scope:
     """What the gate knows after a block that littrs has run."""
     ended_by = {block.calls[-1].tool} if block.status == "finished" and block.calls else set()
     accepted = faithful.check(block.code, scope, block.tools, ())
-    if block.status == "ok" or ended_by and _ends_with(block, scope, ended_by):
+    if block.status == "ok" or (ended_by and _ends_with(block, scope, ended_by)):
         return accepted.scope
     return {name: kind for name, kind in scope.items() if name not in accepted.assigned}
 

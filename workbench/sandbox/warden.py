@@ -8,6 +8,7 @@ kills what is on the list and ends.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -82,7 +83,7 @@ def _warden() -> _Warden:
         return warden
     theirs, ours = os.pipe()
     directory = tempfile.mkdtemp(prefix="workbench-")
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-I", "-S", "-c", _CODE, str(os.getpid()), directory],
         stdin=theirs,
         stdout=subprocess.DEVNULL,
@@ -95,5 +96,15 @@ def _warden() -> _Warden:
     watched = warden.watched if warden is not None else set()
     for pid in watched:
         os.write(ours, f"+{pid}\n".encode())
+    atexit.register(_dismiss, os.getpid())
     _wardens[os.getpid()] = _Warden(process, ours, watched, directory)
     return _wardens[os.getpid()]
+
+
+def _dismiss(pid: int) -> None:
+    """At our ordinary end: let the warden do its work, and do not leave it a zombie."""
+    warden = _wardens.pop(os.getpid(), None) if pid == os.getpid() else None
+    if warden is not None:
+        os.close(warden.pipe)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            warden.process.wait(5)
