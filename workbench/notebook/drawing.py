@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -33,11 +34,14 @@ class Drawing:
 
     async def watch(self) -> None:
         """Follow the run to its end, then leave the static view in its place."""
+        following = [asyncio.ensure_future(self._live.watch())] if self._live is not None else []
         try:
-            if self._live is not None:
-                await self._live.watch()
+            # The end is the run's, not the view's: a run that is broken off, or a view that fails, has none.
             await self._run.wait()
         finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
             self._replace(await run_async(self._static()))
 
     def settle(self) -> None:

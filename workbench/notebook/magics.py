@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
@@ -18,21 +21,30 @@ AWAITED = "_agent_awaited"
 def awaited_cell(lines: list[str]) -> list[str]:
     """An input transformer: a cell that begins with `%%agent` awaits the run it starts.
 
-    IPython does not await what a cell magic returns. Where the transformer does not see the magic (inside `%%time`, in `run_cell_magic`
-    from a script) the plain magic runs and blocks instead.
+    IPython does not await what a cell magic returns. Where a cell cannot await (`%%time`, `%%capture`, `%run`, `%autoawait off`) and where
+    no transformer comes by (`run_cell_magic` from a script), the plain magic runs and blocks instead.
     """
     first = next((index for index, line in enumerate(lines) if line.strip()), None)
     if first is None:
         return lines
     magic, _, options = lines[first].strip().partition(" ")
-    if magic != "%%agent" or options.strip() in ("?", "-h", "--help"):
+    shell = get_ipython()
+    if magic != "%%agent" or shell is None or not shell.autoawait or _inside_a_cell():
         return lines
-    body = "".join(lines[first + 1 :])
+    body = "".join(lines[first + 1 :]) or "\n"
     return [f"await get_ipython().run_cell_magic({AWAITED!r}, {options.strip()!r}, {body!r})\n"]
 
 
+def _inside_a_cell() -> bool:
+    """Whether a running cell has asked for the transformation: what it makes of the result is compiled and run without awaiting."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not InteractiveShell.run_code.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
 @magics_class
-class WorkbenchMagics(Magics):  # type: ignore[misc]
+class WorkbenchMagics(Magics):
     """`%%tool` and `%%agent`."""
 
     def __init__(self, shell: Any, session: NotebookSession) -> None:
@@ -58,14 +70,17 @@ class WorkbenchMagics(Magics):  # type: ignore[misc]
 
     @no_var_expand
     @magic_arguments()
-    @argument(
-        "-m", "--model", help="provider:name, or a variable that holds a model (default: the last one given)"
-    )
+    @argument("-m", "--model", help="provider:name, or a variable that holds a model (default: the last one given)")
     @argument("-t", "--tools", help="names of tools, separated by commas (default: every tool of the notebook)")
     @argument("-n", "--max-iterations", type=int, default=10, help="how many turns the model has (default: 10)")
     @argument("--schema", help="a variable that holds a pydantic class or a JSON Schema the answer must match")
     @argument("--system", help="a variable that holds text to put in place of the prompt's opening sentence")
-    @argument("--engine", choices=["auto", "littrs", "monty"], default="auto", help="the sandbox engine (default: auto)")
+    @argument(
+        "--engine",
+        choices=["auto", "littrs", "monty"],
+        default="auto",
+        help="the sandbox engine, each with variables of its own (default: auto)",
+    )
     @argument("-o", "--output", help="a variable that is bound to the run before it starts working")
     @argument("--background", action="store_true", help="do not wait: the cell's value is the live run")
     @cell_magic

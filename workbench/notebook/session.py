@@ -16,7 +16,11 @@ from typing import Any, Literal
 from IPython.display import display
 
 from workbench.agents.agent import Agent
+from workbench.current import current
 from workbench.errors import RunError, RunStopped, UserError
+from workbench.models.client import ModelClient
+from workbench.models.resolve import resolve
+from workbench.loop import run_async, run_sync
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.drawing import Drawing
 from workbench.runtime.run import Run
@@ -29,6 +33,8 @@ TICK = 0.05
 
 STOP_SECONDS = 2.0
 """How long an interrupted cell waits for its run to have stopped."""
+
+INTERRUPTED = "interrupted by the user"
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 
@@ -52,7 +58,7 @@ class AgentOptions:
     max_iterations: int = 10
     schema: str | None = None
     system: str | None = None
-    engine: Literal["auto", "littrs", "monty"] = "auto"
+    engine: Literal["auto", "littrs", "monty"] | None = None
     output: str | None = None
     background: bool = False
 
@@ -65,14 +71,14 @@ class _Request:
 
 
 class NotebookSession:
-    """What one kernel has: tools by name, which cell each came from, and the agent whose sandbox all `%%agent` cells share."""
+    """What one kernel has: tools by name, which cell each came from, and for each `--engine` a sandbox that all `%%agent` cells share."""
 
     def __init__(self, ip: Any) -> None:
         self._ip = ip
         self.tools: dict[str, Tool] = {}
-        self._cells: dict[str, set[str]] = {}
+        self._cells: dict[str, list[Tool]] = {}
         self._model: Any = None
-        self._owner: Agent | None = None
+        self._owners: dict[str, Agent] = {}
         self._drawn: tuple[str, int] | None = None
         """The run drawn last and the execution that drew it: a cell whose value is its run draws it once."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,38 +87,47 @@ class NotebookSession:
         """Run a `%%tool` cell, make tools of its functions, and show them.
 
         Raises:
-            UserError: the cell defines no function that could be a tool; the notebook's tools stay as they were.
+            UserError: the cell failed, or defines no function that could be a tool; the notebook's tools stay as they were.
         """
         names = _functions(cell, only)
-        result = self._ip.run_cell(cell, store_history=False)
-        if not result.success:
-            return
+        if not self._ip.run_cell(cell, store_history=False).success:
+            # What is wrong has been shown. This says what it means, and stops Run All.
+            raise UserError("the cell failed; the notebook's tools are as they were")
         made = [Tool.from_function(self._ip.user_ns[name], **vars(options)) for name in names]
         owner = self._cell_id()
-        for stale in self._cells.get(owner, set()):
-            self.tools.pop(stale, None)
-        self._cells[owner] = set(names)
-        for tool in made:
-            self.tools[tool.name] = tool
+        for stale in self._cells.get(owner, []):
+            # Another cell may have made a tool of the same name since.
+            if self.tools.get(stale.name) is stale:
+                del self.tools[stale.name]
+        self._cells[owner] = made
+        self.tools.update((tool.name, tool) for tool in made)
         display(tools_bundle(made), raw=True)
 
     def run_blocking(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
-        request = self._request(options, cell, None)
-        run = self._bound(options, request.agent.start(request.task, schema=request.schema))
+        run = run_sync(self._begin(options, self._request(options, cell, None)))
+        if options.background:
+            return run
         drawing = self._draw(run, interactive=False)
         try:
             with contextlib.suppress(RunError):
                 run.result()
         except KeyboardInterrupt:
-            self._stop(run)
+            run.stop(INTERRUPTED)
+            with contextlib.suppress(RunError, TimeoutError):
+                run.result(STOP_SECONDS)
         drawing.settle()
         return self._ended(run)
 
     async def run_awaited(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell that awaits its run. While it waits the kernel answers its buttons; an interrupt stops the run."""
         request = self._request(options, cell, asyncio.get_running_loop())
-        run = self._bound(options, await request.agent.astart(request.task, schema=request.schema))
+        beginning = asyncio.ensure_future(run_async(self._begin(options, request)))
+        try:
+            run = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            run = await beginning
+            run.stop(INTERRUPTED)
         watching = self._watch(self._draw(run, interactive=not self._headless()))
         if options.background:
             return run
@@ -122,14 +137,15 @@ class NotebookSession:
                 await asyncio.sleep(TICK)
             await asyncio.wait({watching})
         except asyncio.CancelledError:
-            self._stop(run)
+            run.stop(INTERRUPTED)
             await asyncio.wait({watching}, timeout=STOP_SECONDS)
         return self._ended(run)
 
     def show(self, run: Run) -> None:
-        """Draw a run as it stands in the record; one that is live is followed."""
-        drawing = self._draw(run, interactive=run.live and not self._headless())
-        if run.live:
+        """Draw a run as it stands in the record; one that is live is followed where there is a loop to do it on."""
+        follow = run.live and _loop_is_running()
+        drawing = self._draw(run, interactive=follow and not self._headless())
+        if follow:
             self._watch(drawing)
         else:
             drawing.settle()
@@ -150,7 +166,9 @@ class NotebookSession:
         schema = None if options.schema is None else self._variable(options.schema, "--schema")
         return _Request(task=task, agent=self._agent(options, loop), schema=schema)
 
-    def _bound(self, options: AgentOptions, run: Run) -> Run:
+    async def _begin(self, options: AgentOptions, request: _Request) -> Run:
+        """Start the run and bind it. On the runtime's loop, so that it is bound before the run takes its first step."""
+        run = await request.agent.astart(request.task, schema=request.schema)
         if options.output is not None:
             self._ip.user_ns[options.output] = run
         return run
@@ -176,10 +194,9 @@ class NotebookSession:
             max_iterations=options.max_iterations,
             system=None if options.system is None else str(self._variable(options.system, "--system")),
             engine=options.engine,
+            workbench=current(),
         )
-        if self._owner is None:
-            self._owner = agent
-        return agent.sharing_sandbox(self._owner)
+        return agent.sharing_sandbox(self._owners.setdefault(options.engine, agent))
 
     def _chosen(self, names: tuple[str, ...] | None) -> list[Tool]:
         if names is None:
@@ -201,15 +218,10 @@ class NotebookSession:
         self._drawn = (run.id, self._ip.execution_count)
         return Drawing(run, interactive=interactive)
 
-    def _stop(self, run: Run) -> None:
-        run.stop("interrupted by the user")
-        with contextlib.suppress(RunError, TimeoutError):
-            run.result(STOP_SECONDS)
-
     def _ended(self, run: Run) -> Run:
         """The run, if it completed; else its error, so that Run All stops here."""
         try:
-            run.result(STOP_SECONDS)
+            run.result(0 if run.live else None)
         except TimeoutError:
             raise RunStopped(f"run {run.id} has been asked to stop and is still cleaning up", run=run) from None
         return run
@@ -239,6 +251,14 @@ def _functions(cell: str, only: str | None) -> list[str]:
         wanted = f"no function named {only!r}" if only else "no function whose name does not begin with '_'"
         raise UserError(f"the cell defines {wanted}; a %%tool cell makes tools of the functions in it")
     return chosen
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _on_loop(tool: Tool, loop: asyncio.AbstractEventLoop | None) -> Tool:
