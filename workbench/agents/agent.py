@@ -77,7 +77,7 @@ class Agent:
         self._temperature = temperature
         self._max_tokens = max_tokens
         self._system = system
-        self._engine = engine
+        self.engine = engine
         self._schema = AnswerSchema(schema) if schema is not None else None
         self._thinking_tag = thinking_tag
         self._workbench = workbench
@@ -207,7 +207,7 @@ class Agent:
         use = self._sandbox
         if use.stream is None:
             sandbox_id = make_id(bench.new_id(), "sandbox")
-            use.stream = SandboxStream(Session(sandbox_id, engine=self._engine), sandbox_id)
+            use.stream = SandboxStream(Session(sandbox_id, engine=self.engine), sandbox_id)
         tools = self.tools
         resources = CodeActResources(
             client=client,
@@ -220,7 +220,7 @@ class Agent:
             thinking_tag=self._thinking_tag,
         )
         return agent_binding(
-            resources, title=task, max_iterations=self._max_iterations, engine=self._engine, bench=bench, handlers=self._handlers
+            resources, title=task, max_iterations=self._max_iterations, engine=self.engine, bench=bench, handlers=self._handlers
         )
 
 

@@ -240,7 +240,8 @@ class Run:
             _presenter(self)
 
     def __repr__(self) -> str:
-        return f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
+        # On the runtime's loop the store cannot be waited for, and a representation must never fail.
+        return f"<Run {self.id[:8]}>" if on_runtime_loop() else f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
 
     async def decide(self, response: HitlResponse) -> bool:
         """Put a decision into the inbox, from where the run's owner takes it; False if there is one already."""
