@@ -18,9 +18,9 @@ from IPython.display import display
 from workbench.agents.agent import Agent
 from workbench.current import current
 from workbench.errors import RunError, RunStopped, UserError
+from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
-from workbench.loop import run_async, run_sync
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.drawing import Drawing
 from workbench.runtime.run import Run
@@ -58,7 +58,7 @@ class AgentOptions:
     max_iterations: int = 10
     schema: str | None = None
     system: str | None = None
-    engine: Literal["auto", "littrs", "monty"] | None = None
+    engine: Literal["auto", "littrs", "monty"] = "auto"
     output: str | None = None
     background: bool = False
 
@@ -77,7 +77,8 @@ class NotebookSession:
         self._ip = ip
         self.tools: dict[str, Tool] = {}
         self._cells: dict[str, list[Tool]] = {}
-        self._model: Any = None
+        self._model: ModelClient | None = None
+        """The one given last, so that its connections serve the next cell too."""
         self._owners: dict[str, Agent] = {}
         self._drawn: tuple[str, int] | None = None
         """The run drawn last and the execution that drew it: a cell whose value is its run draws it once."""
@@ -187,7 +188,9 @@ class NotebookSession:
     def _agent(self, options: AgentOptions, loop: asyncio.AbstractEventLoop | None) -> Agent:
         """An agent with this cell's options, in the sandbox that all cells share."""
         if options.model is not None:
-            self._model = options.model if ":" in options.model else self._variable(options.model, "--model")
+            self._model = resolve(options.model if ":" in options.model else self._variable(options.model, "--model"))
+        elif self._model is None:
+            self._model = resolve()
         agent = Agent(
             self._model,
             tools=[_on_loop(tool, loop) for tool in self._chosen(options.tools)],
