@@ -52,7 +52,7 @@ format: ## format the code, strip the notebooks, refresh the README's tree and t
 
 bench: ## run the benchmarks and print their figures
 	$(BOOTSTRAP) dev
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script" && $(BIN)/python "$$script" || exit 1; done
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script" && $(BIN)/python -m "tests.benchmarks.$$(basename "$$script" .py)" || exit 1; done
 
 clean: ## remove environments, caches and build results; the records in .workbench/ stay
 	rm -rf .venv .venv-* build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
