@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from workbench.record.codec import decode_value
 from workbench.sandbox import faithful
 from workbench.sandbox.engine import BlockResult
 from workbench.sandbox.littrs_engine import AVAILABLE
@@ -51,21 +52,15 @@ def in_cpython(code: str, scope: dict[str, Any]) -> tuple[Any, ...]:
             exec(compile(tree, "block", "exec"), scope)
             if last is not None:
                 value = eval(compile(ast.Expression(last.value), "block", "eval"), scope)
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - the program's own, whatever it is
         error = type(raised).__name__
     return repr(calls), printed.getvalue(), repr(value), error
 
 
 def seen(result: BlockResult) -> tuple[Any, ...]:
-    calls = [(call.tool, *(given := faithful_args(call.args.inline))) for call in result.calls]
+    given = [(call.tool, decode_value(call.args.inline)) for call in result.calls]
+    calls = [(tool, args["args"], args["kwargs"]) for tool, args in given]
     return repr(calls), result.prints, repr(result.value), result.error.type if result.error else None
-
-
-def faithful_args(inline: Any) -> tuple[Any, Any]:
-    from workbench.record.codec import decode_value
-
-    args = decode_value(inline)
-    return args["args"], args["kwargs"]
 
 
 class Both:
@@ -174,7 +169,7 @@ class Programs:
         if depth and self.chance() < 0.4:
             body = "\n".join("  " + line for line in self.block(depth - 1).split("\n"))
             loop = self.pick(
-                [f"range({self.pick('01235')})", f"range({self.pick('123')}, {self.pick('-1 5'.split())}, {self.pick('-1 1 2'.split())})"]
+                [f"range({self.pick('01235')})", f"range({self.pick('123')}, {self.pick(['-1', '5'])}, {self.pick(['-1', '1', '2'])})"]
             )
             listed = f"[{self.anything(0)}, {self.anything(0)}]"
             head = self.pick([f"for i in {loop}", f"for v in {listed}", f"for i in {loop}", f"if {self.truth(2)}"])
@@ -208,9 +203,7 @@ def both() -> Iterator[Both]:
 def accepted(code: str) -> bool:
     try:
         faithful.check(code, {}, TOOLS, ("finish",))
-    except faithful.Refused as refused:
-        assert refused.reason
-        assert refused.instead
+    except faithful.Refused:
         return False
     return True
 

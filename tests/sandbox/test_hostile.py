@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ HOSTILE = [
     "x = []\nfor i in range(10 ** 5): x = [x]\nx",
     "x = [1]\nx.append(x)\nx",
     "class Q: pass\nQ()",
-    "try:\n    while True:\n        try:\n            [0] * 10**10\n        except BaseException:\n            pass\nexcept BaseException:\n    pass",
+    "while True:\n    try:\n        [0] * 10**10\n    except BaseException:\n        pass",
     "__host__('tool', [1], {})",
     "__host__()",
     "raise SystemExit(3)",
@@ -118,8 +119,7 @@ async def test_a_worker_has_no_environment_no_files_and_no_descriptors_of_ours(e
     session = open_session(engine)
     await session.run("x = 1", host)
     process = f"/proc/{worker_of(session)}"
-    with open(f"{process}/environ", "rb") as environ:
-        assert environ.read() == b""
+    assert Path(f"{process}/environ").read_bytes() == b""
     assert os.listdir(f"{process}/cwd") == []
     ours = {os.readlink(f"{process}/fd/{fd}") for fd in os.listdir(f"{process}/fd")}
     assert not [path for path in ours if path.startswith("/") and path != "/dev/null"]

@@ -326,9 +326,9 @@ def _interval(operator: ast.operator, left: Kind, right: Kind, doubt: Refused) -
             results = [a - b for a, b in corners]
         case ast.Mult():
             results = [a * b for a, b in corners]
-        case ast.FloorDiv() if 0 <= left.low and left.high <= _EXACT and right.low > 0:
+        case ast.FloorDiv() if left.low >= 0 and left.high <= _EXACT and right.low > 0:
             results = [a // b for a, b in corners]
-        case ast.Mod() if 0 <= left.low and left.high <= _EXACT and right.low > 0:
+        case ast.Mod() if left.low >= 0 and left.high <= _EXACT and right.low > 0:
             results = [0, min(left.high, right.high - 1)]
         case _:
             raise doubt

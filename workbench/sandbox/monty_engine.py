@@ -13,7 +13,6 @@ import contextlib
 import os
 import shlex
 import stat
-import tempfile
 import weakref
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
@@ -277,9 +276,8 @@ def _launcher() -> str | None:
     """A script that starts the worker apart from our interrupts and surroundings; None leaves it to the pool, where there is no `sh`."""
     if os.name != "posix":
         return None
-    directory = warden.empty_directory()
-    handle, path = tempfile.mkstemp(prefix="workbench-monty-", suffix=".sh")
-    with os.fdopen(handle, "w") as script:
-        script.write(_LAUNCHER.format(directory=shlex.quote(directory), binary=shlex.quote(find_monty_binary())))
+    path = os.path.join(warden.directory(), "monty.sh")
+    with open(path, "w") as script:
+        script.write(_LAUNCHER.format(directory=shlex.quote(warden.empty_directory()), binary=shlex.quote(find_monty_binary())))
     os.chmod(path, stat.S_IRWXU)
     return path

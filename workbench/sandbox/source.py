@@ -17,6 +17,7 @@ MAX_BRACKETS = 30
 MAX_CHAIN = 200
 """Operators, attributes and postfix brackets of one logical line: each may add a level to the tree."""
 MAX_COST = 4_000_000
+MAX_TOKENS = 30_000
 MAX_ELIFS = 50
 """Each `elif` nests inside the one before."""
 
@@ -40,7 +41,7 @@ def tokens(code: str) -> list[tokenize.TokenInfo] | None:
         for item in tokenize.generate_tokens(io.StringIO(code).readline):
             stream.append(item)
             cost += len(item.line)
-            if cost > MAX_COST:
+            if cost > MAX_COST or len(stream) > MAX_TOKENS:
                 return None
     except (tokenize.TokenError, SyntaxError, ValueError):
         return None

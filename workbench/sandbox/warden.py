@@ -36,7 +36,10 @@ for pid in pids:
     except OSError:
         pass
 os.chdir("/")
-os.rmdir(sys.argv[2])
+for folder, folders, files in os.walk(sys.argv[2], topdown=False):
+    for file in files:
+        os.unlink(os.path.join(folder, file))
+    os.rmdir(folder)
 """
 
 
@@ -64,7 +67,12 @@ def forget(pid: int) -> None:
 
 
 def empty_directory() -> str:
-    """A directory with nothing in it, for workers to run in; the warden removes it."""
+    """A directory with nothing in it, for workers to run in."""
+    return os.path.join(directory(), "empty")
+
+
+def directory() -> str:
+    """A directory of this process's own, which the warden removes."""
     with _lock:
         return _warden().directory
 
@@ -83,6 +91,7 @@ def _warden() -> _Warden:
         return warden
     theirs, ours = os.pipe()
     directory = tempfile.mkdtemp(prefix="workbench-")
+    os.mkdir(os.path.join(directory, "empty"), mode=0o500)
     process = subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-I", "-S", "-c", _CODE, str(os.getpid()), directory],
         stdin=theirs,
