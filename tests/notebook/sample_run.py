@@ -235,15 +235,15 @@ class Recorder:
         self.finish(
             exec_id, "task_execute", index, output=shown, links=Links(sandbox_id=make_id(RUN_ID, "sandbox"), block_no=index), latency_ms=9
         )
-        args = {"value": answer} if next_task == "task_finish" else None
+        args = {"answer": answer} if next_task == "task_finish" else None
         self.plan("plan_observe", (next_task, args), messages=(Message(role="user", content=f"Output:\n{prints}{value_text}"),))
         self.wait(3)
 
     def conclude(self, answer: Any) -> None:
         """The run's last entries."""
         exec_id = self.start("task_finish")
-        self.finish(exec_id, "task_finish", output=answer)
-        self.plan("plan_end", ("End", None))
+        self.finish(exec_id, "task_finish", output={"answer": answer, "correction": None})
+        self.plan("plan_answer", ("End", answer))
         self.ended("completed", output=payload(answer))
 
     def ask(self, parent: str, tool: str, args: dict[str, Any]) -> str:
@@ -443,7 +443,7 @@ def answered() -> list[AnyEntry]:
     run.last_task = block
     run.observe(block, 1, value_text="{'sent': 2}")
     run.think(2, "Done.", reply="NVDA rose most this week; the summary has been sent.")
-    run.plan("plan_dispatch", ("task_finish", {"value": "NVDA rose most this week; the summary has been sent."}))
+    run.plan("plan_dispatch", ("task_finish", {"answer": "NVDA rose most this week; the summary has been sent."}))
     run.conclude("NVDA rose most this week; the summary has been sent.")
     return run.entries
 
@@ -453,9 +453,7 @@ def failed() -> list[AnyEntry]:
     run = Recorder()
     run.begin()
     run.think(0, "", reply="I would fetch the prices, then compare them.", cost=None)
-    run.plan(
-        "plan_dispatch", ("task_llm", None), messages=(Message(role="user", content="Your reply has no code block. Write one, or finish."),)
-    )
+    run.plan("plan_dispatch", ("task_llm", {"say": "Your reply has no code block. Write one, or finish.", "problem": "reply_unusable"}))
     run.think(1, "I fetch the first one.", cost="0.0004")
     block = run.run_code(1, 'get_price("AAPL", days=-1)')
     run.call(
@@ -505,7 +503,7 @@ def long(steps: int = 300) -> list[AnyEntry]:
         else:
             run.observe(block, index, prints=f"chapter {index + 1}: 160 words\n")
     run.think(steps, "All chapters are counted.", reply="48,000 words.")
-    run.plan("plan_dispatch", ("task_finish", {"value": "48,000 words."}))
+    run.plan("plan_dispatch", ("task_finish", {"answer": "48,000 words."}))
     run.conclude("48,000 words.")
     return run.entries
 
@@ -556,7 +554,7 @@ def hostile() -> list[AnyEntry]:
         error={"type": IMG, "message": IMG, "line": 1},
     )
     run.think(1, "", reply=f"{IMG} reply")
-    run.plan("plan_dispatch", ("task_finish", {"value": IMG}))
+    run.plan("plan_dispatch", ("task_finish", {"answer": IMG}))
     run.conclude(IMG)
     return run.entries
 

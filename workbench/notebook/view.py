@@ -6,20 +6,26 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from workbench.errors import UnencodableValue
 from workbench.notebook import shown
+from workbench.notebook.excerpts import Excerpts, beside_output, fields_of
 from workbench.notebook.items import Item, StepItem
-from workbench.notebook.shown import FIELD, Code, Problem, Redact, Text
-from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, Badge, Lane, Patch, View
-from workbench.record.codec import decode_value
-from workbench.record.envelope import AnyEntry, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
+from workbench.notebook.shown import FIELD, Redact
+from workbench.notebook.timeline import Timeline
+from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, Badge, Patch, View
+from workbench.record.envelope import (
+    AnyEntry,
+    HitlEvent,
+    HitlRequest,
+    HitlResponse,
+    LifetimeEvent,
+    PlanExecution,
+    TaskExecution,
+    ToolCallEntry,
+)
 from workbench.record.state import RunState
 from workbench.record.state import apply as apply_to_state
-from workbench.record.values import BlobRef, ErrorInfo, Payload
+from workbench.record.values import Payload
 
-RUN_ROOM = 2_000_000
-"""Characters of one run that are sent at `FIELD` a field; what comes after them is cut to `SHORT`."""
-SHORT = 240
 CALLS = 100
 """How many calls of one step are listed; the rest are counted."""
 
@@ -32,21 +38,19 @@ class RunView:
     def __init__(self, redact: Redact = str) -> None:
         self.state = RunState()
         self.version = 0
-        self._redact = redact
-        self._room = RUN_ROOM
+        self._texts = Excerpts(redact)
         self._agent = False
         self._max_steps = 0
         self._resumed = 0
         self._summary = Item(0)
         self._steps: list[StepItem] = []
-        self._bars: list[Item] = []
+        self._timeline = Timeline()
         self._turns: dict[int, StepItem] = {}
         self._owner: dict[str, StepItem] = {}
         """The step that an execution, call or request belongs to, by its id."""
         self._calls: dict[str, Item] = {}
         """Calls without an outcome."""
         self._asked: dict[str, Item] = {}
-        self._open_bars: dict[str, Item] = {}
 
     def apply(self, entry: AnyEntry) -> None:
         """Bring the view forward by one entry.
@@ -65,10 +69,14 @@ class RunView:
                 self._finished(entry)
             case PlanExecution():
                 self._planned(entry)
-            case ToolCallEntry():
+            case ToolCallEntry(phase="intent"):
                 self._called(entry)
-            case HitlEvent():
-                self._asked_or_answered(entry)
+            case ToolCallEntry():
+                self._came_back(entry)
+            case HitlEvent(request=HitlRequest() as asked):
+                self._asked_person(asked, entry.links.parent_exec_id or "", self._at(entry))
+            case HitlEvent(response=HitlResponse() as answer):
+                self._answered(answer, self._at(entry))
         self._summarise(entry)
 
     def feed(self, message: Mapping[str, Any]) -> None:
@@ -81,7 +89,7 @@ class RunView:
         text, length = step.live.get(field, ("", 0))
         text, length = (text + piece)[-2 * FIELD :], length + len(piece)
         step.live[field] = (text, length)
-        step.set(self.version, **{field: shown.clip_end(self._redact(text), length)})
+        step.set(self.version, **{field: self._texts.arriving(text, length)})
 
     def interrupted(self) -> None:
         """Say that nobody works on the run: its process died, which no entry can tell. The next entry says otherwise."""
@@ -96,14 +104,13 @@ class RunView:
 
     def full(self) -> View:
         """Everything there is to draw."""
-        view = {"timeline": [dict(bar.data) for bar in self._bars], "steps": [step.full() for step in self._steps]}
+        view = {"timeline": self._timeline.full(), "steps": [step.full() for step in self._steps]}
         return cast(View, self._heading() | {"summary": dict(self._summary.data)} | view)
 
     def delta(self, since: int) -> Patch:
         """What has changed since `version` was `since`."""
-        timeline = [bar.since(since) for bar in self._bars if bar.version > since]
         steps = [step.since(since) for step in self._steps if step.version > since]
-        patch = {"since": since, "summary": self._summary.since(since), "timeline": timeline, "steps": steps}
+        patch = {"since": since, "summary": self._summary.since(since), "timeline": self._timeline.since(since), "steps": steps}
         return cast(Patch, self._heading() | patch)
 
     def _heading(self) -> dict[str, Any]:
@@ -113,15 +120,15 @@ class RunView:
         if entry.phase == "created":
             manifest = entry.manifest
             self._agent = manifest is not None and manifest.kind == "agent"
-            resources = _resources(manifest.resources) if manifest else {}
+            resources = fields_of(Payload(inline=manifest.resources)) if manifest else {}
             model = resources.get("model")
             limit = resources.get("max_iterations")
             self._max_steps = limit if isinstance(limit, int) else 0
             self._summary.set(
                 self.version,
-                title=self._line(manifest.title if manifest else "run", 140),
-                task=self._payload(entry.input, plain=True),
-                model=self._line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
+                title=self._texts.line(manifest.title if manifest else "run", 140),
+                task=self._texts.payload(entry.input, plain=True),
+                model=self._texts.line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",
                 answer=None,
                 error=None,
@@ -149,44 +156,45 @@ class RunView:
             if step.data["end_ms"] is None:
                 step.did = {"running": "was running", "asking the model": "was asking the model"}.get(step.did, step.did)
                 step.end(self.version, now, badge)
-        for bar in self._open_bars.values():
-            bar.set(self.version, end_ms=now, badge=badge)
-        self._open_bars.clear()
-        last = self._steps[-1].data if self._steps else None
+        self._timeline.close_all(self.version, now, badge)
+        last, error = self._steps[-1].data if self._steps else None, self._texts.problem(entry.error)
         self._summary.set(
             self.version,
-            answer=self._payload(entry.output, plain=True) if entry.output is not None else None,
-            error=self._problem(entry.error),
-            failed_step=last["number"] if last and entry.error and last["badge"]["tone"] == "bad" else None,
-            reason=self._line(entry.reason, 200) if entry.reason else "",
+            answer=self._texts.payload(entry.output, plain=True) if entry.output is not None else None,
+            error=error,
+            failed_step=last["number"] if last and error and last["error"] and last["error"]["message"] == error["message"] else None,
+            reason=self._texts.line(entry.reason, 200) if entry.reason else "",
         )
 
     def _started(self, entry: TaskExecution) -> None:
         header, now = entry.header, self._at(entry)
         if self._agent and header.name in _SETUP:
+            chosen_for = self._owner.get(entry.links.parent_plan_exec_id or "")
+            if chosen_for is not None:
+                self._owner[header.exec_id] = chosen_for
             return
         if self._agent and header.name == "task_llm":
             step = self._turns.get(header.iteration_idx) or self._new_step(now)
             self._turns[header.iteration_idx] = step
             step.set(self.version, badge=BADGES["running"], end_ms=None, took="", error=None, hold=False)
-            self._open_bar(header.exec_id, "model", step, now, self._summary.data.get("model") or "model")
+            self._timeline.open(self.version, header.exec_id, "model", step, now=now, label=self._summary.data.get("model") or "model")
         elif self._agent and header.name == "task_execute":
-            step = self._owner.get(entry.links.parent_plan_exec_id or "") or (self._steps[-1] if self._steps else self._new_step(now))
+            step = self._owner.get(entry.links.parent_plan_exec_id or "") or self._latest(now)
             step.did = "running"
-            self._open_bar(header.exec_id, "sandbox", step, now, "code")
+            self._timeline.open(self.version, header.exec_id, "sandbox", step, now=now, label="code")
         else:
             step = self._new_step(now)
-            step.did = self._line(header.name, 80)
-            self._open_bar(header.exec_id, "tasks", step, now, step.did)
+            step.did = self._texts.line(header.name, 80)
+            self._timeline.open(self.version, header.exec_id, "tasks", step, now=now, label=step.did)
         self._owner[header.exec_id] = step
         step.say(self.version)
 
     def _finished(self, entry: TaskExecution) -> None:
         step = self._owner.get(entry.header.exec_id)
-        if step is None:
+        if step is None or (self._agent and entry.header.name in _SETUP):
             return
         badge = _badge_of(entry, block=self._agent and entry.header.name == "task_execute")
-        self._close_bar(entry.header.exec_id, self._at(entry, ended=True), badge)
+        self._timeline.close(self.version, entry.header.exec_id, self._at(entry, ended=True), badge)
         step.spent(self.version, entry.telemetry)
         step.live.clear()
         if self._agent and entry.header.name == "task_llm":
@@ -195,9 +203,9 @@ class RunView:
             self._ran(step, entry, badge)
         else:
             result = entry.result
-            step.set(self.version, prints=None, value=None, error=self._problem(result.error if result else None, step))
+            step.set(self.version, prints=None, value=None, error=self._texts.problem(result.error if result else None, step))
             if result is not None and result.output is not None:
-                step.set(self.version, value=self._payload(result.output, step))
+                step.set(self.version, value=self._texts.payload(result.output, step))
             step.end(self.version, self._at(entry, ended=True), badge)
 
     def _replied(self, step: StepItem, entry: TaskExecution) -> None:
@@ -205,33 +213,33 @@ class RunView:
         step.set(self.version, reply=None)
         if result is not None and result.error is not None:
             step.did = "the model gave no reply"
-            step.set(self.version, error=self._problem(result.error, step))
+            step.set(self.version, error=self._texts.problem(result.error, step))
             step.end(self.version, self._at(entry, ended=True), BADGES["error"])
             return
         step.reply = "\n".join(message.content for message in entry.messages if message.role == "assistant")[: 2 * FIELD]
-        thinking = _output(result.output if result else None).get("thinking")
+        thinking = fields_of(result.output if result else None).get("thinking")
         thought = "\n\n".join(str(text) for text in thinking) if isinstance(thinking, list) else ""
         step.did = "the model has replied"
-        step.set(self.version, thought=self._text(thought.strip(), step) if thought.strip() else None)
+        step.set(self.version, thought=self._texts.optional(thought.strip(), step))
         step.say(self.version)
 
     def _ran(self, step: StepItem, entry: TaskExecution, badge: Badge) -> None:
         result, now = entry.result, self._at(entry, ended=True)
         if result is not None and result.error is not None:
-            step.set(self.version, prints=None, error=self._problem(result.error, step))
+            step.set(self.version, prints=None, error=self._texts.problem(result.error, step))
             step.end(self.version, now, badge)
             return
-        output = _output(result.output if result else None)
+        output = fields_of(result.output if result else None)
         prints, value, error = str(output.get("prints") or ""), output.get("value_text"), output.get("error")
         engine, reason = str(output.get("engine") or ""), output.get("reason")
         step.did = "ran"
         step.set(
             self.version,
-            prints=self._text(prints, step) if prints else None,
-            value=self._text(str(value), step) if value is not None else None,
-            error=self._sandbox_problem(error, step) if isinstance(error, dict) else None,
-            engine=self._line(f"{engine}: {reason}" if reason else engine, 200),
-            note=self._text(_left_out(output), step) if output.get("truncated") else None,
+            prints=self._texts.text(prints, step) if prints else None,
+            value=self._texts.text(str(value), step) if value is not None else None,
+            error=self._texts.block_problem(error, step),
+            engine=self._texts.line(f"{engine}: {reason}" if reason else engine, 200),
+            note=self._texts.optional(beside_output(output), step),
         )
         step.end(self.version, now, badge)
 
@@ -240,103 +248,126 @@ class RunView:
         if step is None or not self._agent:
             return
         self._owner[entry.header.exec_id] = step
-        if entry.header.name == "plan_dispatch":
-            self._dispatched(step, entry)
-        elif entry.result.error is not None:
-            step.set(self.version, error=step.data["error"] or self._problem(entry.result.error, step))
-            step.end(self.version, self._at(entry), BADGES["failed"])
-        elif "task_finish" in entry.result.next_task_names:
-            step.answered = True
-            step.say(self.version)
+        match entry.header.name:
+            case "plan_dispatch":
+                self._dispatched(step, entry)
+            case "plan_observe" if "task_finish" in entry.result.next_task_names:
+                step.answered = True
+                step.say(self.version)
+            case "plan_answer":
+                self._judged(step, entry)
 
     def _dispatched(self, step: StepItem, entry: PlanExecution) -> None:
         result, now = entry.result, self._at(entry)
         chosen = result.next_tasks[0] if result.next_tasks else None
-        if result.error is not None:
-            step.set(self.version, error=step.data["error"] or self._problem(result.error, step))
-            step.end(self.version, now, BADGES["failed"])
-        elif chosen is not None and chosen.name == "task_execute":
-            code = _output(chosen.args).get("code")
-            step.set(self.version, code=self._code(code if isinstance(code, str) else shown.payload_text(chosen.args, plain=True), step))
+        args = fields_of(chosen.args) if chosen is not None else {}
+        if chosen is not None and chosen.name == "task_execute":
+            code = args.get("code") or shown.payload_text(chosen.args, plain=True)
+            step.set(self.version, code=self._texts.code(str(code), step))
             step.say(self.version)
         elif chosen is not None and chosen.name == "task_finish":
             step.did = "answered"
             step.end(self.version, now, BADGES["done"])
         elif step.data["end_ms"] is None:
-            told = "\n".join(message.content for message in entry.messages if message.role == "user")
             step.did = "the reply was not usable"
-            step.set(self.version, reply=self._text(step.reply, step), note=self._text(told, step) if told else None)
+            told = self._texts.optional(args.get("say") or _fault(entry), step)
+            step.set(self.version, reply=self._texts.optional(step.reply, step), note=told)
             step.end(self.version, now, BADGES["unusable"])
 
+    def _judged(self, step: StepItem, entry: PlanExecution) -> None:
+        """An answer that was not accepted goes back to the model, or ends the run."""
+        result = entry.result
+        back = next((task for task in result.next_tasks if task.name == "task_llm"), None)
+        if back is not None or result.error is not None:
+            step.answered = False
+            step.did = step.did if step.data["code"] is not None else "answered"
+            say = fields_of(back.args).get("say") if back is not None else None
+            step.set(self.version, note=self._texts.optional(say or _fault(entry), step))
+            step.end(self.version, self._at(entry), BADGES["unaccepted"])
+
     def _called(self, entry: ToolCallEntry) -> None:
-        call_id, call = entry.header.exec_id, entry.call
-        if entry.phase == "intent":
-            step = self._owner.get(entry.links.parent_exec_id or "")
-            if step is None:
-                return
-            self._owner[call_id] = step
-            step.called(self.version, self._line(call.tool, 40))
-            self._open_bar(call_id, "tools", step, self._at(entry), self._line(call.tool, 40))
-            if len(step.calls) < CALLS:
-                args = self._text(shown.arguments_text(call.args), step)
-                item = Item(self.version, index=len(step.calls), tool=self._line(call.tool, 80), args=args, result=None, error=None,
-                             badge=BADGES["running"], took="")  # fmt: skip
-                step.calls.append(item)
-                self._calls[call_id] = item
+        step = self._owner.get(entry.links.parent_exec_id or "")
+        if step is None:
             return
-        badge = BADGES["error" if call.error else "done"]
-        self._close_bar(call_id, self._at(entry), badge)
-        step, item_or_none = self._owner.get(call_id), self._calls.pop(call_id, None)
-        if step is None or item_or_none is None:
+        call, version, tool = entry.call, self.version, self._texts.line(entry.call.tool, 40)
+        self._owner[entry.header.exec_id] = step
+        step.called(version, tool)
+        self._timeline.open(version, entry.header.exec_id, "tools", step, now=self._at(entry), label=tool)
+        if len(step.calls) == CALLS:
+            return
+        item = Item(
+            version,
+            index=len(step.calls),
+            tool=self._texts.line(call.tool, 80),
+            args=self._texts.text(shown.arguments_text(call.args), step),
+            result=None,
+            error=None,
+            badge=BADGES["running"],
+            took="",
+        )
+        step.calls.append(item)
+        self._calls[entry.header.exec_id] = item
+
+    def _came_back(self, entry: ToolCallEntry) -> None:
+        call, badge = entry.call, BADGES["error" if entry.call.error else "done"]
+        self._timeline.close(self.version, entry.header.exec_id, self._at(entry), badge)
+        step, item = self._owner.get(entry.header.exec_id), self._calls.pop(entry.header.exec_id, None)
+        if step is None or item is None:
             return
         took = entry.telemetry.latency_ms
-        item_or_none.set(
+        item.set(
             self.version,
-            result=None if call.error else self._payload(call.result, step),
-            error=self._problem(call.error, step),
+            result=None if call.error else self._texts.payload(call.result, step),
+            error=self._texts.problem(call.error, step),
             badge=badge,
             took="" if took is None else shown.duration_text(took),
         )
         self._touch(step)
 
-    def _asked_or_answered(self, entry: HitlEvent) -> None:
-        if entry.request is not None:
-            asked = entry.request
-            step = self._owner.get(entry.links.parent_exec_id or "") or (
-                self._steps[-1] if self._steps else self._new_step(self._at(entry))
-            )
-            self._owner[asked.request_id] = step
-            item = Item(
-                self.version, index=len(step.requests), id=asked.request_id, title=self._line(asked.title, 300),
-                tool=self._line(asked.tool, 80), args=shown.clip(self._redact(shown.arguments_text(asked.args))),
-                subject_hash=asked.subject_hash, open=True, answer="", value=None, note=None, took="", asked_ms=self._at(entry),
-            )  # fmt: skip
-            step.requests.append(item)
-            self._asked[asked.request_id] = item
-            step.set(self.version, badge=BADGES["waiting"], hold=True)
-            self._pause(step, self._at(entry))
-            self._open_bar(asked.request_id, "human", step, self._at(entry), "waiting for you")
-            self._touch(step)
-        if entry.response is None:
+    def _asked_person(self, asked: HitlRequest, parent: str, now: int) -> None:
+        step = self._owner.get(parent) or self._latest(now)
+        item = Item(
+            self.version,
+            index=len(step.requests),
+            id=asked.request_id,
+            title=self._texts.line(asked.title, 300),
+            tool=self._texts.line(asked.tool, 80),
+            args=self._texts.whole(shown.arguments_text(asked.args)),
+            subject_hash=asked.subject_hash,
+            open=True,
+            answer="",
+            value=None,
+            note=None,
+            asked_ms=now,
+            took="",
+        )
+        step.requests.append(item)
+        self._owner[asked.request_id], self._asked[asked.request_id] = step, item
+        step.set(self.version, badge=BADGES["waiting"], hold=True)
+        self._timeline.pause(self.version, step, now)
+        self._timeline.open(self.version, asked.request_id, "human", step, now=now, label="waiting for you")
+        self._touch(step)
+
+    def _answered(self, answer: HitlResponse, now: int) -> None:
+        step, item = self._owner.get(answer.request_id), self._asked.pop(answer.request_id, None)
+        if step is None or item is None:
             return
-        answer = entry.response
-        step_or_none, asked_item = self._owner.get(answer.request_id), self._asked.pop(answer.request_id, None)
-        if step_or_none is None or asked_item is None:
-            return
-        now = self._at(entry)
-        self._close_bar(answer.request_id, now, BADGES["done"])
-        asked_item.set(
+        self._timeline.close(self.version, answer.request_id, now, BADGES["done"])
+        item.set(
             self.version,
             open=False,
-            answer=f"{DECISIONS[answer.decision]}, says {self._line(answer.actor, 60)}",
-            value=self._payload(answer.value, step_or_none) if answer.value is not None else None,
-            note=self._text(answer.note, step_or_none) if answer.note else None,
-            took=shown.duration_text(now - asked_item.data["asked_ms"]),
+            answer=f"{DECISIONS[answer.decision]}, says {self._texts.line(answer.actor, 60)}",
+            value=self._texts.payload(answer.value, step) if answer.value is not None else None,
+            note=self._texts.optional(answer.note, step),
+            took=shown.duration_text(now - item.data["asked_ms"]),
         )
-        if step_or_none.data["end_ms"] is None and not any(item.data["open"] for item in step_or_none.requests):
-            step_or_none.set(self.version, badge=BADGES["running"])
-            self._go_on(step_or_none, now)
-        self._touch(step_or_none)
+        if step.data["end_ms"] is None and not any(item.data["open"] for item in step.requests):
+            step.set(self.version, badge=BADGES["running"])
+            self._timeline.go_on(self.version, step, now)
+        self._touch(step)
+
+    def _latest(self, now: int) -> StepItem:
+        return self._steps[-1] if self._steps else self._new_step(now)
 
     def _new_step(self, now: int) -> StepItem:
         step = StepItem(self.version, len(self._steps), now)
@@ -347,14 +378,12 @@ class RunView:
         state, totals = self.state, self.state.totals
         self._clock(self._at(entry))
         steps, called = len(self._steps), totals.tool_calls
-        tokens = totals.tokens_in + totals.tokens_out
+        tokens, limit = totals.tokens_in + totals.tokens_out, 0 if state.terminal else self._max_steps
         self._summary.set(
             self.version,
             badge=BADGES[state.status],
             live=not state.terminal,
-            steps=f"{steps} of {self._max_steps} steps"
-            if self._max_steps and not state.terminal
-            else f"{steps} {'step' if steps == 1 else 'steps'}",
+            steps=f"{steps} of {limit} steps" if limit else f"{steps} {'step' if steps == 1 else 'steps'}",
             calls=f"{called:,} {'call' if called == 1 else 'calls'}" if called else "",
             tokens=shown.tokens_text(totals.tokens_in, totals.cached_tokens, totals.tokens_out),
             cost=shown.money_text(totals.cost_nano, totals.unpriced, tokens),
@@ -366,37 +395,6 @@ class RunView:
         elapsed = max(elapsed, self._summary.data.get("elapsed_ms", 0))
         self._summary.set(self.version, elapsed_ms=elapsed, took=shown.duration_text(elapsed))
 
-    def _open_bar(self, key: str, lane: Lane, step: StepItem, now: int, label: str) -> None:
-        bar = Item(
-            self.version,
-            index=len(self._bars),
-            lane=lane,
-            step=step.data["index"],
-            label=label,
-            start_ms=now,
-            end_ms=None,
-            badge=BADGES["running"],
-        )
-        self._bars.append(bar)
-        self._open_bars[key] = bar
-
-    def _close_bar(self, key: str, now: int, badge: Badge) -> None:
-        bar = self._open_bars.pop(key, None)
-        if bar is not None:
-            bar.set(self.version, end_ms=max(now, bar.data["start_ms"]), badge=badge)
-
-    def _pause(self, step: StepItem, now: int) -> None:
-        """While a person is asked, nothing of the step is drawn as working."""
-        for key, bar in list(self._open_bars.items()):
-            if bar.data["step"] == step.data["index"] and bar.data["lane"] != "human":
-                self._close_bar(key, now, BADGES["waiting"])
-                step.paused[key] = bar
-
-    def _go_on(self, step: StepItem, now: int) -> None:
-        for key, bar in step.paused.items():
-            self._open_bar(key, bar.data["lane"], step, now, bar.data["label"])
-        step.paused.clear()
-
     def _touch(self, step: StepItem | None) -> None:
         if step is not None:
             step.version = self.version
@@ -406,70 +404,14 @@ class RunView:
         stamp: datetime = (entry.header.ended_at if ended else entry.header.started_at) or entry.header.created_at
         return 0 if began is None else max(0, round((stamp - began).total_seconds() * 1000))
 
-    def _line(self, text: str, limit: int) -> str:
-        return shown.line_of(self._redact(text), limit)
-
-    def _text(self, text: str, step: StepItem | None = None) -> Text:
-        """The text, redacted and cut to what its step and the run have room for."""
-        roomy = self._room > 0 and (step is None or step.room > 0)
-        clipped = shown.clip(self._redact(text), FIELD if roomy else SHORT)
-        self._spend(len(clipped["text"]), step)
-        return clipped
-
-    def _code(self, text: str, step: StepItem) -> Code:
-        code = shown.code_tokens(self._redact(text), FIELD if self._room > 0 else SHORT)
-        self._spend(min(FIELD, code["length"]), step)
-        return code
-
-    def _spend(self, characters: int, step: StepItem | None) -> None:
-        self._room -= characters
-        if step is not None:
-            step.room -= characters
-
-    def _payload(self, payload: Payload | None, step: StepItem | None = None, *, plain: bool = False) -> Text:
-        return self._text(shown.payload_text(payload, plain=plain), step)
-
-    def _problem(self, error: ErrorInfo | None, step: StepItem | None = None) -> Problem | None:
-        if error is None:
-            return None
-        return {"type": self._line(error.type or error.code, 60), "message": self._text(error.message, step), "line": error.line}
-
-    def _sandbox_problem(self, error: dict[str, Any], step: StepItem) -> Problem:
-        line = error.get("line")
-        return {
-            "type": self._line(str(error.get("type", "")), 60),
-            "message": self._text(str(error.get("message", "")), step),
-            "line": line if isinstance(line, int) else None,
-        }
-
-
-def _resources(encoded: Any) -> dict[str, Any]:
-    return _output(Payload(inline=encoded))
-
-
-def _output(payload: Payload | None) -> dict[str, Any]:
-    """A recorded dict; empty when there is none, or it lies in a blob, or cannot be read."""
-    if payload is None or payload.blob is not None:
-        return {}
-    try:
-        value = decode_value(payload.inline)
-    except (UnencodableValue, ValueError, TypeError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
 
 def _badge_of(entry: TaskExecution, *, block: bool) -> Badge:
     """How an execution ended; of one that ran a block of code without failing itself, how the block ended."""
     result = entry.result
     if block and result is not None and result.error is None:
-        return BADGES[BLOCKS.get(str(_output(result.output).get("status")), "error")]
+        return BADGES[BLOCKS.get(str(fields_of(result.output).get("status")), "error")]
     return BADGES[EXECUTIONS[entry.header.status]]
 
 
-def _left_out(output: Mapping[str, Any]) -> str:
-    """What to say about output that was cut before it was recorded."""
-    where = output.get("full_output")
-    try:
-        return "The output was cut" + (f"; all of it: {shown.blob_text(BlobRef.model_validate(where))}" if where else "") + "."
-    except ValueError:
-        return "The output was cut."
+def _fault(entry: PlanExecution) -> str | None:
+    return entry.result.error.message if entry.result.error is not None else None

@@ -48,6 +48,7 @@ BADGES: dict[str, Badge] = {
     "refused": _badge("✕", "refused", "bad"),
     "limit": _badge("✕", "limit hit", "bad"),
     "unusable": _badge("!", "not usable", "wait"),
+    "unaccepted": _badge("!", "not accepted", "wait"),
     "unknown": _badge("?", "outcome unknown", "wait"),
     "skipped": _badge("○", "skipped", "calm"),
     "rejected": _badge("✕", "rejected", "bad"),
@@ -101,7 +102,10 @@ class Request(TypedDict):
     """The decision in words, and whose it was; empty while there is none."""
     value: Text | None
     note: Text | None
+    asked_ms: int
+    """Since the run's beginning."""
     took: str
+    """From question to answer."""
 
 
 class Step(TypedDict):
@@ -129,7 +133,7 @@ class Step(TypedDict):
     value: Text | None
     error: Problem | None
     note: Text | None
-    """What the model was told about a reply that was of no use; what is left out."""
+    """What the model was told about a reply or an answer that was of no use; what was cut or not run."""
     calls: list[Call]
     calls_total: int
     requests: list[Request]

@@ -1,0 +1,101 @@
+"""What is taken out of a record to be drawn: redacted, then cut to what its step and the run have room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.errors import UnencodableValue
+from workbench.notebook import shown
+from workbench.notebook.items import StepItem
+from workbench.notebook.shown import FIELD, Code, Problem, Redact, Text
+from workbench.record.codec import decode_value
+from workbench.record.values import BlobRef, ErrorInfo, Payload
+
+RUN_ROOM = 2_000_000
+"""Characters of one run that are sent at `FIELD` a field; what comes after them is cut to `SHORT`."""
+SHORT = 240
+
+
+class Excerpts:
+    """Texts for the views of one run."""
+
+    def __init__(self, redact: Redact) -> None:
+        self._redact = redact
+        self._room = RUN_ROOM
+
+    def line(self, text: str, limit: int) -> str:
+        """The first line of a text."""
+        return shown.line_of(self._redact(text), limit)
+
+    def text(self, text: str, step: StepItem | None = None) -> Text:
+        """A field's text."""
+        roomy = self._room > 0 and (step is None or step.room > 0)
+        clipped = shown.clip(self._redact(text), FIELD if roomy else SHORT)
+        self._spend(len(clipped["text"]), step)
+        return clipped
+
+    def whole(self, text: str) -> Text:
+        """A text that somebody will decide on: it is not shortened for want of room."""
+        return shown.clip(self._redact(text))
+
+    def arriving(self, text: str, length: int) -> Text:
+        """The end of a text that is still arriving."""
+        return shown.clip_end(self._redact(text), length)
+
+    def optional(self, text: object, step: StepItem) -> Text | None:
+        """A text, if it is one and says anything."""
+        return self.text(text, step) if isinstance(text, str) and text.strip() else None
+
+    def code(self, text: str, step: StepItem) -> Code:
+        """Python code."""
+        code = shown.code_tokens(self._redact(text), FIELD if self._room > 0 else SHORT)
+        self._spend(min(FIELD, code["length"]), step)
+        return code
+
+    def payload(self, payload: Payload | None, step: StepItem | None = None, *, plain: bool = False) -> Text:
+        """A recorded value."""
+        return self.text(shown.payload_text(payload, plain=plain), step)
+
+    def problem(self, error: ErrorInfo | None, step: StepItem | None = None) -> Problem | None:
+        """A recorded error."""
+        if error is None:
+            return None
+        return {"type": self.line(error.type or error.code, 60), "message": self.text(error.message, step), "line": error.line}
+
+    def block_problem(self, error: object, step: StepItem) -> Problem | None:
+        """The error a block of code ended with, as its output holds it."""
+        if not isinstance(error, dict):
+            return None
+        line, kind, message = error.get("line"), str(error.get("type", "")), str(error.get("message", ""))
+        return {"type": self.line(kind, 60), "message": self.text(message, step), "line": line if isinstance(line, int) else None}
+
+    def _spend(self, characters: int, step: StepItem | None) -> None:
+        self._room -= characters
+        if step is not None:
+            step.room -= characters
+
+
+def fields_of(payload: Payload | None) -> dict[str, Any]:
+    """A recorded dict; empty when there is none, or it lies in a blob, or cannot be read."""
+    if payload is None or payload.blob is not None:
+        return {}
+    try:
+        value = decode_value(payload.inline)
+    except (UnencodableValue, ValueError, TypeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def beside_output(output: Mapping[str, Any]) -> str:
+    """What to say about a block beyond its output: what of the reply was not run, and what of the output was cut."""
+    notes = output.get("notes")
+    said = [str(note) for note in notes] if isinstance(notes, list) else []
+    if output.get("truncated"):
+        where = output.get("full_output")
+        try:
+            kept = f"; all of it: {shown.blob_text(BlobRef.model_validate(where))}" if where else ""
+        except ValueError:
+            kept = ""
+        said.append(f"The output was cut{kept}.")
+    return "\n".join(said)
