@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
-
 
 LONG = 60.0
 """Seconds after which a cell of a test is given up."""
@@ -132,7 +132,7 @@ class Kernel:
 
     def value(self, expression: str) -> Any:
         """An expression's value; numbers, text and containers of them."""
-        return __import__("ast").literal_eval(self.run(expression).done().value)
+        return literal_eval(self.run(expression).done().value)
 
     def interrupt(self) -> None:
         """What the notebook's ■ does."""
