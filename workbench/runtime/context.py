@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from workbench.errors import ReplayDivergence, ToolDenied, ToolError, ToolFailed
+from workbench.errors import ReplayDivergence, StoreError, ToolDenied, ToolError, ToolFailed, ToolOutputInvalid, UnencodableValue, UserError
 from workbench.record.codec import digest, sha256, to_json
 from workbench.record.envelope import HitlRequest, Links, Telemetry, ToolCallEntry
 from workbench.record.state import TaskRef
 from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
-from workbench.tools.executor import error_info
+from workbench.tools.executor import error_info, safe_text
 
 logger = logging.getLogger("workbench.task")
 
@@ -40,6 +40,10 @@ class TaskContext:
         self._ref = ref
         self._calls = 0
         self._limit: asyncio.Timeout | None = None
+        self._waits = 0
+        """How many of its calls wait for a person at this moment."""
+        self._left: float | None = None
+        """How many seconds of the limit are left while they do."""
         self.messages: list[Message] = []
         """What `say` has added; stored when the Task finishes."""
         self.links: dict[str, Any] = {}
@@ -83,11 +87,15 @@ class TaskContext:
 
     def say(self, *messages: Message) -> None:
         """Add to the conversation."""
+        for message in messages:
+            if not isinstance(message, Message):
+                raise UserError(f"say() takes messages; got a {type(message).__name__}. Write Message(role='user', content=…)")
         self.messages.extend(messages)
 
     def usage(self, usage: Usage, *, model: str, cost_usd: str | None, retries: int = 0) -> None:
         """Report what a model call used; an unknown price is recorded as unpriced, never as 0."""
-        self.telemetry.update(usage.model_dump(), model=model, cost_usd=cost_usd, unpriced=cost_usd is None, retries=retries)
+        used = Telemetry(**usage.model_dump(), model=model, cost_usd=cost_usd, unpriced=cost_usd is None, retries=retries)
+        self.telemetry.update(used.model_dump(exclude_defaults=True))
 
     def link_sandbox(self, sandbox_id: str, block_no: int) -> None:
         """Say which block of which sandbox stream this execution ran."""
@@ -110,18 +118,19 @@ class TaskContext:
 
     @contextmanager
     def off_the_clock(self) -> Iterator[None]:
-        """While a person decides, no limit runs."""
+        """While a person decides, no limit runs. Calls made side by side may wait at the same time."""
         loop = asyncio.get_running_loop()
-        deadline = self._limit.when() if self._limit else None
-        if self._limit is None or deadline is None:
-            yield
-            return
-        left = deadline - loop.time()
-        self._limit.reschedule(None)
+        if self._waits == 0 and self._limit is not None:
+            deadline = self._limit.when()
+            self._left = None if deadline is None else deadline - loop.time()
+            self._limit.reschedule(None)
+        self._waits += 1
         try:
             yield
         finally:
-            self._limit.reschedule(loop.time() + left)
+            self._waits -= 1
+            if self._waits == 0 and self._limit is not None and self._left is not None:
+                self._limit.reschedule(loop.time() + self._left)
 
     async def call_tool(self, name: str, args: Mapping[str, Any], *, refused: ToolError | None = None) -> Any:
         """Call a tool, with exactly one intent and one outcome in the record. A call that is `refused` beforehand (its arguments fit no
@@ -147,39 +156,53 @@ class TaskContext:
         `perform` may raise a ToolError, which is recorded and raised again. `idempotent` says that it may be repeated after a crash.
         """
         life = self._life
+        if self.exec_id not in life.state.running:
+            raise UserError(f"{self._ref.name!r} has finished, so it cannot call {name!r}; await its calls before it returns")
         ordinal, self._calls = self._calls, self._calls + 1
         call_id = make_id(self.lifetime_id, self.exec_id, "call", ordinal)
         recorded = life.recorded_calls.pop(call_id, None)
         if recorded is not None:
-            return await self._answer(recorded, name, args)
-        payload = await life.plane.payload(dict(args))
-        call = ToolCall(tool=name, ordinal=ordinal, args=payload, idempotency_key=call_id, idempotent=idempotent)
+            await self._compare(recorded, name, args)
+            return await self._outcome(recorded)
         if call_id in life.state.open_calls:
-            settled = None if idempotent else await self._settle(call_id, call)
+            intent = await life.entry(life.state.open_calls[call_id].seq)
+            assert isinstance(intent, ToolCallEntry)
+            call = intent.call
+            await self._compare(call, name, args)
+            settled = None if call.idempotent else await self._settle(call_id, call)
             if settled is not None:
                 return await self._finish(call_id, settled, 0.0)
         else:
+            payload = await life.plane.payload(dict(args))
+            call = ToolCall(tool=name, ordinal=ordinal, args=payload, idempotency_key=call_id, idempotent=idempotent)
             life.write(ToolCallEntry, phase="intent", header=life.header(call_id, name, "RUNNING"), links=self._within(), call=call)
             await life.commit()
         return await self._perform(call_id, call, perform)
 
     async def _perform(self, call_id: str, call: ToolCall, perform: Callable[[], Awaitable[Any]]) -> Any:
-        started = self._life.clock.monotonic()
+        life, started = self._life, self._life.clock.monotonic()
+        outcome: dict[str, Any]
         try:
-            outcome = call.model_copy(update={"result": await self._life.plane.payload(await perform())})
+            outcome = {"result": await life.plane.payload(await perform())}
+        except StoreError:
+            raise
         except ToolError as error:
-            outcome = call.model_copy(update={"error": error_info(error)})
+            outcome = {"error": error_info(error)}
+        except UnencodableValue as error:
+            outcome = {"error": error_info(ToolOutputInvalid(f"{call.tool}: {error}"))}
+        except Exception as error:  # noqa: BLE001 - a call has an outcome, whatever it raises
+            outcome = {"error": error_info(ToolFailed(safe_text(error, ()), type=type(error).__name__))}
         except (KeyboardInterrupt, SystemExit) as error:
             # They mean "stop", whether a person or the tool itself says so; were they to reach the loop, it would end with them.
-            self._life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")
-            outcome = call.model_copy(
-                update={"error": ErrorInfo(code="stopped", message="the tool stopped the run", type=type(error).__name__)}
-            )
-        return await self._finish(call_id, outcome, self._life.clock.monotonic() - started)
+            life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")
+            outcome = {"error": ErrorInfo(code="stopped", message="the tool stopped the run", type=type(error).__name__)}
+        return await self._finish(call_id, call.model_copy(update=outcome), life.clock.monotonic() - started)
 
     async def _finish(self, call_id: str, call: ToolCall, seconds: float) -> Any:
         """Record the outcome and hand it on. It is stored in the background: any later durable entry of the run implies it."""
         life = self._life
+        if call_id not in life.state.open_calls:
+            raise UserError(f"{self._ref.name!r} finished before its call of {call.tool!r}, whose outcome is recorded as unknown")
         header = life.header(call_id, call.tool, "FAILED" if call.error else "SUCCEEDED")
         life.write(
             ToolCallEntry,
@@ -192,15 +215,16 @@ class TaskContext:
         life.commit_soon()
         return await self._outcome(call)
 
-    async def _answer(self, recorded: ToolCall, name: str, args: Mapping[str, Any]) -> Any:
-        """A call that the record already answers."""
+    async def _compare(self, recorded: ToolCall, name: str, args: Mapping[str, Any]) -> None:
+        """Make sure that a call is the one that the record has at its place."""
         expected = (recorded.tool, digest(await self._life.plane.value(recorded.args)))
         actual = (name, digest(dict(args)))
         if expected != actual:
             raise ReplayDivergence(f"call {recorded.ordinal} of {self._ref.name}", expected=expected, actual=actual)
-        return await self._outcome(recorded)
 
     async def _outcome(self, call: ToolCall) -> Any:
+        if self._life.stop_reason is not None:
+            await asyncio.sleep(0)  # where the order to stop arrives
         self.telemetry["tool_calls"] = self.telemetry.get("tool_calls", 0) + 1
         if call.error is not None:
             raise tool_error(call.error)
@@ -235,6 +259,22 @@ def unknown_outcome(lifetime_id: str, subject_id: str, name: str, args: Payload)
         args=args,
         subject_hash=sha256(to_json([name, args.model_dump(mode="json"), title])),
     )
+
+
+async def leave_open_calls(life: Lifetime, exec_id: str, why: str) -> None:
+    """Say of every call that an execution leaves in flight that its outcome is unknown."""
+    for call in [call for call in life.state.open_calls.values() if call.exec_id == exec_id]:
+        intent = await life.entry(call.seq)
+        if call.call_id not in life.state.open_calls:
+            continue  # its outcome came meanwhile
+        assert isinstance(intent, ToolCallEntry)
+        life.write(
+            ToolCallEntry,
+            phase="outcome",
+            header=life.header(call.call_id, call.tool, "UNKNOWN"),
+            links=intent.links,
+            call=intent.call.model_copy(update={"error": ErrorInfo(code="outcome_unknown", message=why)}),
+        )
 
 
 def tool_error(info: ErrorInfo) -> ToolError:

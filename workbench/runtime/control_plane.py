@@ -7,14 +7,16 @@ it, unless the Plan runs in a thread and might take long: then the finish is mad
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
-from workbench.errors import RunStopped, StoreError
-from workbench.record.envelope import LifetimeEvent, Links, TaskExecution, TaskResult, ToolCallEntry
+from workbench.errors import StoreError, WorkbenchError
+from workbench.record.envelope import LifetimeEvent, Links, TaskExecution, TaskResult
 from workbench.record.state import TaskRef
 from workbench.record.values import ErrorInfo
+from workbench.runtime.context import leave_open_calls
 from workbench.runtime.decide import Complete, Fail, RunPlan, StartTask, decide
-from workbench.runtime.executor import Executor, chosen_payload
+from workbench.runtime.executor import Executor, StopOrder, chosen_payload
 from workbench.runtime.lifetime import Lifetime
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class ControlPlane:
     async def drive(self, life: Lifetime) -> None:
         """Go on from wherever the record stands until the lifetime has ended, or this process loses it.
 
-        `life.ended` is set at the very end; it carries a StoreError if the record could not be written.
+        `life.ended` is set at the very end, whatever the end is; `life.broken` says why there is none in the record.
         """
         try:
             await self._to_the_end(life)
@@ -40,16 +42,20 @@ class ControlPlane:
             logger.exception("run %s was broken off", life.journal.lifetime_id)
             life.broken = bug
         except asyncio.CancelledError:
-            # The loop is shutting down: the record stays as it is, and the run can be resumed from it.
-            life.ended.cancel()
+            # The loop is shutting down or the workbench is closed: the record stays as it is, and the run can be resumed from it.
+            life.broken = life.broken or WorkbenchError("its workbench was closed")
+            life.ended.set_result(None)
             raise
         finally:
             if life.thread is not None:
                 life.thread.stop()
             life.binding.tools.close()
-        if life.binding.on_end is not None:
-            await life.binding.on_end()
-        if not life.ended.done():
+        try:
+            if life.binding.on_end is not None:
+                await life.binding.on_end()
+        except Exception:
+            logger.exception("run %s has ended, and what follows its end failed", life.journal.lifetime_id)
+        finally:
             life.ended.set_result(None)
 
     async def _to_the_end(self, life: Lifetime) -> None:
@@ -66,9 +72,8 @@ class ControlPlane:
                 raise life.broken from None
             if life.stop_reason is None:
                 raise
-            _forget_cancellation()
             await self._abort(life, life.stop_reason)
-        except RunStopped as stopped:
+        except StopOrder as stopped:
             await self._abort(life, str(stopped))
 
     async def _advance(self, life: Lifetime) -> list[TaskRef]:
@@ -115,18 +120,12 @@ class ControlPlane:
 
     async def _abort(self, life: Lifetime, reason: str) -> None:
         """Close what was running, say of every call in flight that its outcome is unknown, and end the lifetime."""
-        for call in list(life.state.open_calls.values()):
-            intent = await life.entry(call.seq)
-            assert isinstance(intent, ToolCallEntry)
-            unknown = ErrorInfo(code="outcome_unknown", message="the run was stopped during the call; it may have happened")
-            life.write(
-                ToolCallEntry,
-                phase="outcome",
-                header=life.header(call.call_id, call.tool, "UNKNOWN"),
-                links=Links(parent_exec_id=call.exec_id),
-                call=intent.call.model_copy(update={"error": unknown}),
-            )
+        await _forget_cancellation()
+        if life.state.terminal:  # the end was written before the order to stop arrived
+            await life.commit()
+            return
         for ref in list(life.state.running.values()):
+            await leave_open_calls(life, ref.exec_id, "the run was stopped during the call; it may have happened")
             life.write(
                 TaskExecution,
                 phase="finished",
@@ -153,8 +152,10 @@ def _dispatch(life: Lifetime, command: StartTask) -> TaskRef:
     return life.state.running[command.exec_id]
 
 
-def _forget_cancellation() -> None:
+async def _forget_cancellation() -> None:
     """The cancellation was ours and has done its work; what follows must not be cancelled by it."""
     current = asyncio.current_task()
     while current is not None and current.cancelling():
         current.uncancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # takes one that was asked for and has not arrived

@@ -39,6 +39,11 @@ class Journal:
         """The sequence number the next entry must have."""
         return self.seq + 1
 
+    @property
+    def pending(self) -> bool:
+        """Whether something has not been handed to the store."""
+        return bool(self._pending)
+
     def add(self, entry: AnyEntry) -> None:
         """Take an entry into the chain; it is stored with the next commit."""
         assert entry.seq == self.next_seq

@@ -12,13 +12,18 @@ from workbench.graph.nodes import Plan, PlanInput, Task
 from workbench.record.envelope import Links, NextTask, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
 from workbench.record.state import TaskRef
 from workbench.record.values import ErrorInfo, Payload
-from workbench.runtime.context import TaskContext, unknown_outcome
+from workbench.runtime.context import TaskContext, leave_open_calls, unknown_outcome
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
+from workbench.tools.executor import safe_text
 from workbench.tools.thread import ToolThread
 from workbench.tools.values import plain
 
 logger = logging.getLogger(__name__)
+
+
+class StopOrder(RunStopped):
+    """This run is to stop. Its own class, since the code of a node may itself meet the RunStopped of another run."""
 
 
 class Executor:
@@ -40,14 +45,9 @@ class Executor:
             if settled is None:
                 settled = await life.plane.payload(plain(await self._limited(life, task, value, context)))
             output = settled
-        except asyncio.CancelledError:
-            if life.stop_reason is not None or life.broken is not None or _being_cancelled():
-                raise
-            error = ErrorInfo(code="cancelled", message=f"task {ref.name!r} was cancelled from within")
-        except (StoreError, RunStopped):
-            raise
-        except Exception as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
-            error = _error_info(ref.name, failure)
+        except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
+            error = _settled(life, ref.name, failure)
+        await leave_open_calls(life, ref.exec_id, f"{ref.name!r} finished during the call; it may have happened")
         latency = round((life.clock.monotonic() - started) * 1e3, 3)
         life.write(
             TaskExecution,
@@ -81,10 +81,8 @@ class Executor:
             choice = await self._choose(life, plan, given)
             result = await self._spilled(life, _plan_result(plan.name, choice))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
-        except StoreError:
-            raise
-        except Exception as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
-            error = _error_info(plan.name, failure)
+        except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
+            error = _settled(life, plan.name, failure)
         life.write(
             PlanExecution,
             header=life.header(command.exec_id, plan.name, "FAILED" if error else "SUCCEEDED", iteration_idx=command.task.iteration_idx),
@@ -136,8 +134,6 @@ class Executor:
             thread.stop()
             raise
         life.thread = thread
-        if isinstance(outcome.error, KeyboardInterrupt | SystemExit):
-            raise RunStopped(f"the code of the node raised {type(outcome.error).__name__}")
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
@@ -147,7 +143,7 @@ class Executor:
         with context.off_the_clock():
             response = await life.ask(unknown_outcome(context.lifetime_id, ref.exec_id, ref.name, Payload()))
         if response.decision == "stop":
-            raise RunStopped(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
+            raise StopOrder(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
         return (response.value or Payload()) if response.decision == "happened" else None
 
     async def _spilled(self, life: Lifetime, result: PlanResult) -> PlanResult:
@@ -179,11 +175,27 @@ def _plan_result(plan: str, choice: Any) -> PlanResult:
     raise ToolOutputInvalid(f"plan {plan!r} returned a {type(choice).__name__}; return a task's name, a list of names, or a PlanResult")
 
 
-def _error_info(node: str, failure: Exception) -> ErrorInfo:
-    if isinstance(failure, WorkbenchError):
-        return ErrorInfo(code=failure.code, message=str(failure), type=type(failure).__name__)
+def _settled(life: Lifetime, node: str, failure: BaseException) -> ErrorInfo:
+    """What a node's exception means: the record of its failure, unless it is not the node's own, and then it goes on upwards.
+
+    KeyboardInterrupt and SystemExit mean "stop"; were they to leave the asyncio task, the loop and every other run would end with them.
+    """
+    match failure:
+        case StopOrder():
+            raise failure
+        case StoreError() if life.broken is not None:
+            raise failure
+        case asyncio.CancelledError() if life.stop_reason is not None or life.broken is not None or _being_cancelled():
+            raise failure
+        case asyncio.CancelledError():
+            return ErrorInfo(code="cancelled", message=f"{node} was cancelled from within")
+        case KeyboardInterrupt() | SystemExit():
+            raise StopOrder(f"the code of {node!r} raised {type(failure).__name__}") from failure
+        case WorkbenchError():
+            return ErrorInfo(code=failure.code, message=str(failure), type=type(failure).__name__)
     logger.info("node %s raised", node, exc_info=failure)
-    return ErrorInfo(code="node_failed", message=f"{node} raised {type(failure).__name__}: {failure}", type=type(failure).__name__)
+    kind = type(failure).__name__
+    return ErrorInfo(code="node_failed", message=f"{node} raised {kind}: {safe_text(failure, ())}", type=kind)
 
 
 def _being_cancelled() -> bool:

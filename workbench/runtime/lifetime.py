@@ -4,9 +4,12 @@ interrupted execution."""
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import logging
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from workbench.errors import StoreError
 from workbench.record.envelope import AnyEntry, Entry, Header, HitlEvent, HitlRequest, HitlResponse, TaskExecution, ToolCallEntry
@@ -16,6 +19,8 @@ from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock
 from workbench.runtime.data_plane import DataPlane, Journal
 from workbench.tools.thread import ToolThread
+
+logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Entry)
 
@@ -51,7 +56,8 @@ class Lifetime:
         self.task: asyncio.Task[None] | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recent: OrderedDict[int, AnyEntry] = OrderedDict()
-        self._uncommitted: list[AnyEntry] = []
+        self._unseen: deque[AnyEntry] = deque()
+        """Written, and not yet shown to observers; they see only what is stored."""
         self._flush: asyncio.Task[None] | None = None
 
     def replay(self, entries: Iterable[AnyEntry]) -> None:
@@ -90,13 +96,21 @@ class Lifetime:
         apply(self.state, entry)  # type: ignore[arg-type]
         self.journal.add(entry)  # type: ignore[arg-type]
         self._remember(entry)  # type: ignore[arg-type]
-        self._uncommitted.append(entry)  # type: ignore[arg-type]
+        self._unseen.append(entry)  # type: ignore[arg-type]
         return entry
 
     async def commit(self) -> None:
         """Store everything written so far, sandbox streams included, and show it to observers."""
-        fresh, self._uncommitted = self._uncommitted, []
-        await self.plane.commit(self.journal, *self.streams.values())
+        written = self.state.seq if self.journal.pending else 0
+        try:
+            await self.plane.commit(self.journal, *self.streams.values())
+        except StoreError as error:
+            self.broken = error
+            raise
+        # What a cancelled commit has stored is shown by the next one.
+        fresh = []
+        while self._unseen and self._unseen[0].seq <= written:
+            fresh.append(self._unseen.popleft())
         for observe in self.binding.on_entries:
             observe(fresh)
 
@@ -107,7 +121,8 @@ class Lifetime:
 
     async def _commit_or_break(self) -> None:
         try:
-            await self.commit()
+            while self.journal.pending:
+                await self.commit()
         except StoreError as error:
             self.broken = error
             if self.task is not None:
@@ -122,7 +137,8 @@ class Lifetime:
         if self.stop_reason is None and not self.state.terminal:
             self.stop_reason = reason
             if self.task is not None:
-                self.task.cancel()
+                # Not at once: a task that is cancelled before its first step never runs, and nobody would write the end.
+                asyncio.get_running_loop().call_soon(self.task.cancel)
 
     async def ask(self, request: HitlRequest) -> HitlResponse:
         """Put a question into the record and wait for its answer, however long that takes. An answer already recorded is returned at
@@ -140,6 +156,8 @@ class Lifetime:
             response = await answer
         finally:
             del self.asked[request.request_id]
+        if response.value is not None:
+            response = response.model_copy(update={"value": await self.plane.spill(response.value)})
         self.answers[request.request_id] = response
         header = self.header(request.request_id, request.kind, "SUCCEEDED")
         self.write(HitlEvent, phase="answered", header=header, response=response)
@@ -147,14 +165,22 @@ class Lifetime:
         return response
 
     async def take_decisions(self) -> None:
-        """Hand decisions from the inbox to whoever waits for them."""
+        """Hand decisions from the inbox to whoever waits for them. One that does not fit its question is left where it is."""
+        if not self.asked:
+            return
         for item in await self.plane.state.decisions(self.journal.lifetime_id):
             waiting = self.asked.get(item.request_id)
-            if waiting is not None and not waiting.done():
+            if waiting is None or waiting.done():
+                continue
+            try:
                 response = HitlResponse.model_validate_json(item.data)
-                if response.subject_hash != self.state.requests[item.request_id].subject_hash:
-                    raise StoreError(f"the decision for request {item.request_id} was made about another text than the one asked")
-                waiting.set_result(response)
+            except ValidationError as error:
+                logger.warning("the decision for request %s cannot be read: %s", item.request_id, error)
+                continue
+            if response.subject_hash != self.state.requests[item.request_id].subject_hash:
+                logger.warning("the decision for request %s was made about another text than the one asked", item.request_id)
+                continue
+            waiting.set_result(response)
 
     def _remember(self, entry: AnyEntry) -> None:
         self.conversation.extend(entry.messages)
