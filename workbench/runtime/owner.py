@@ -22,9 +22,10 @@ def owner_id() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the process behind an owner id is certainly gone."""
-    machine, pid, started, _ = owner.split("/")
-    return machine == _machine() and started != "-" and _start_time(int(pid)) != started
+    """Whether the process behind an owner id is certainly gone. Of an id of another form nothing is certain."""
+    machine, _, process = owner.partition("/")
+    pid, _, started = process.rpartition("/")[0].partition("/")
+    return machine == _machine() and pid.isdecimal() and started.isdecimal() and _start_time(int(pid)) != started
 
 
 @cache

@@ -113,19 +113,19 @@ class Run:
     @property
     def state(self) -> RunState:
         """Where the run stands, up to date; for reading only."""
-        if self._life is not None:
-            return self._life.state
-        if not self._state.terminal:
+        if self._life is None and not self._state.terminal:
             run_sync(self._catch_up())
-        return self._state
+        return self._seen
+
+    @property
+    def _seen(self) -> RunState:
+        return self._state if self._life is None else self._life.state
 
     @property
     def status(self) -> str:
         """`pending`, `running`, `waiting`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works on it."""
-        state = self.state
-        if state.terminal or (self._life is not None and self._life.broken is None):
-            return state.status
-        return state.status if run_sync(self._owned()) else "interrupted"
+        going_on = not self._life.ended.done() if self._life is not None else run_sync(self._going_on())
+        return self._seen.status if going_on or self._seen.terminal else "interrupted"
 
     @property
     def title(self) -> str:
@@ -170,7 +170,7 @@ class Run:
             TimeoutError: after `timeout` seconds; the run goes on.
             RunFailed, RunStopped, RunInterrupted: it has no value.
         """
-        return run_sync(self._wait(), timeout)
+        return run_sync(self._wait(timeout))
 
     def stop(self, reason: str = "stopped by the user") -> None:
         """Ask the run to stop; returns at once. Whatever it is doing is cancelled, and the record says so.
@@ -218,9 +218,11 @@ class Run:
                     async with asyncio.timeout(1):
                         while (await anext(messages)).get("type") != "entry":
                             pass
-                except TimeoutError:
+                except (TimeoutError, StopAsyncIteration):
                     # The bus is only a hint, and a run of another process gives none: look at the log now and then.
                     messages = aiter(subscription)
+                    if not await run_async(self._going_on()) and not self._seen.terminal:
+                        raise self._interrupted() from None
         finally:
             subscription.close()
 
@@ -244,28 +246,48 @@ class Run:
         return f"<Run {self.id[:8]}>" if on_runtime_loop() else f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
 
     async def decide(self, response: HitlResponse) -> bool:
-        """Put a decision into the inbox, from where the run's owner takes it; False if there is one already."""
-        item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
-        return await run_async(self._decide(item))
+        """Put a decision into the inbox, from where the run's owner takes it; False if there is one already.
 
-    async def _decide(self, item: InboxItem) -> bool:
+        Raises:
+            UserError: it answers no open question of this run, or another text than the one asked.
+        """
+        item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
+        return await run_async(self._decide(item, response.subject_hash))
+
+    async def _decide(self, item: InboxItem, subject_hash: str) -> bool:
+        state = self._life.state if self._life is not None else await self._catch_up()
+        asked = state.requests.get(item.request_id)
+        if asked is not None and asked.subject_hash != subject_hash:
+            raise UserError(f"the decision for request {item.request_id} was made about another text than the one asked; look at it again")
+        if asked is None and item.request_id not in {known.request_id for known in await self.workbench.store.decisions(self.id)}:
+            raise UserError(f"run {self.id} does not ask {item.request_id}; `run.pending` lists what it asks")
         kept = await self.workbench.store.put_decision(item)
         if self._life is not None:
             await self._life.take_decisions()
         return kept
 
-    async def _wait(self) -> Any:
-        life = self._life
-        if life is not None:
-            await asyncio.wait({life.ended})
-            if not life.state.terminal:
-                raise RunInterrupted(f"run {self.id} was broken off: {life.broken}; run.resume() goes on", run=self) from life.broken
-            return await self._outcome(life.state)
-        while not (await self._catch_up()).terminal:
-            if not await self._owned():
-                raise RunInterrupted(f"run {self.id} is unfinished and no process works on it; run.resume() goes on", run=self)
-            await asyncio.sleep(POLL_SECONDS)
-        return await self._outcome(self._state)
+    async def _wait(self, seconds: float | None = None) -> Any:
+        async with asyncio.timeout(seconds):
+            if self._life is not None:
+                await asyncio.wait({self._life.ended})
+            while await self._going_on():  # noqa: ASYNC110 - another process sends no events
+                await asyncio.sleep(POLL_SECONDS)
+        if not self._seen.terminal:
+            raise self._interrupted() from (None if self._life is None else self._life.broken)
+        return await self._outcome(self._seen)
+
+    async def _going_on(self) -> bool:
+        """Whether the run has not ended and somebody works on it."""
+        if self._life is not None:
+            return not self._life.ended.done()
+        owned = await self._owned()
+        # In this order: the end is written before the lease is given up, so a run that nobody owns has its end by now or has none.
+        return not (await self._catch_up()).terminal and owned
+
+    def _interrupted(self) -> RunInterrupted:
+        if self._life is not None:
+            return RunInterrupted(f"run {self.id} was broken off: {self._life.broken}; run.resume() goes on", run=self)
+        return RunInterrupted(f"run {self.id} is unfinished and no process works on it; run.resume() goes on", run=self)
 
     async def _outcome(self, state: RunState) -> Any:
         if state.status == "completed":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from workbench.current import current
-from workbench.errors import LeaseHeld, ToolBindingError, UnknownRun, UserError
+from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
 from workbench.loop import run_sync
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
@@ -75,6 +75,7 @@ class Workbench:
         self._lease_seconds = lease_seconds
         self._control = ControlPlane(Executor(inline=inline))
         self._live: dict[str, Lifetime] = {}
+        self._resuming = asyncio.Lock()
         self._housekeeping: asyncio.Task[None] | None = None
 
     def start(self, binding: Binding, value: Any = None) -> Run:
@@ -83,6 +84,7 @@ class Workbench:
 
     async def astart(self, binding: Binding, value: Any = None) -> Run:
         """`start`, on the runtime's loop."""
+        given = await self.plane.payload(value)
         lifetime_id = self.new_id()
         lease = await self.claim(lifetime_id)
         life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
@@ -93,7 +95,7 @@ class Workbench:
             to_status="running",
             header=life.header(lifetime_id, "created", "PENDING"),
             manifest=binding.manifest(self._package),
-            input=await self.plane.payload(value),
+            input=given,
         )
         await life.commit()
         return self._drive(life)
@@ -109,16 +111,18 @@ class Workbench:
 
     async def aresume(self, run_id: str, *, accept_changes: bool = False, **objects: Any) -> Run:
         """`resume`, on the runtime's loop."""
-        if run_id in self._live:
-            return Run(self, run_id, self._live[run_id])
-        manifest = await self._manifest(run_id)
-        binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
-        lease = await self.claim(run_id)
-        try:
-            return self._drive(await self._taken_up(run_id, binding, lease))
-        except BaseException:
-            await self.store.release(run_id, self.owner)
-            raise
+        async with self._resuming:
+            if run_id in self._live:
+                return Run(self, run_id, self._live[run_id])
+            manifest = await self._manifest(run_id)
+            binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
+            await self._free_the_dead()
+            lease = await self.claim(run_id)
+            try:
+                return self._drive(await self._taken_up(run_id, binding, lease))
+            except BaseException:
+                await self.store.release(run_id, self.owner)
+                raise
 
     async def _taken_up(self, run_id: str, binding: Binding, lease: Lease) -> Lifetime:
         """The lifetime as its record stands, with the entry that says who goes on with it."""
@@ -132,7 +136,7 @@ class Workbench:
             LifetimeEvent,
             phase="resumed",
             to_status="running",
-            header=life.header(make_id(run_id, "resumed", lease.epoch), "resumed", "RUNNING"),
+            header=life.header(make_id(run_id, "resumed", life.journal.next_seq), "resumed", "RUNNING"),
         )
         await life.commit()
         return life
@@ -150,19 +154,18 @@ class Workbench:
         return run_sync(self._runs(limit))
 
     async def claim(self, lifetime_id: str) -> Lease:
-        """Take a lifetime for this process; a lease whose owner is known to be dead does not stand in the way.
+        """Take a lifetime for this process.
 
         Raises:
             LeaseHeld: another process is working on it.
         """
-        try:
-            return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
-        except LeaseHeld:
-            lease = (await self.store.leases()).get(lifetime_id)
-            if lease is None or not is_dead(lease.owner):
-                raise
-            await self.store.release(lifetime_id, lease.owner)
-            return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
+        return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
+
+    async def _free_the_dead(self) -> None:
+        """Leases whose owner is known to be dead, of runs and of their sandboxes, stand in nobody's way."""
+        for lease in (await self.store.leases()).values():
+            if is_dead(lease.owner):
+                await self.store.release(lease.lifetime_id, lease.owner)
 
     def close(self) -> None:
         """Break off live runs (they can be resumed), give up leases and close the stores."""
@@ -170,6 +173,7 @@ class Workbench:
 
     async def aclose(self) -> None:
         """`close`, on the runtime's loop."""
+        await asyncio.sleep(0)  # a task that is cancelled before its first step never runs, and could not end its lifetime
         tasks = [life.task for life in self._live.values() if life.task is not None]
         tasks += [self._housekeeping] if self._housekeeping is not None else []
         for task in tasks:
@@ -196,7 +200,11 @@ class Workbench:
             await self._control.drive(life)
         finally:
             del self._live[lifetime_id]
-            await self.store.release(lifetime_id, self.owner)
+            try:
+                for held in (lifetime_id, *life.streams):
+                    await self.store.release(held, self.owner)
+            except StoreError as error:
+                logger.warning("the lease of run %s could not be given up and will run out: %s", lifetime_id, error)
 
     async def _housekeep(self) -> None:
         """While runs are live: keep their leases, and fetch decisions made in other processes."""
@@ -204,12 +212,15 @@ class Workbench:
         renewed = loop.time()
         while self._live:
             await asyncio.sleep(INBOX_SECONDS)
-            for life in list(self._live.values()):
-                if life.asked:
+            try:
+                for life in list(self._live.values()):
                     await life.take_decisions()
-            if loop.time() - renewed > self._lease_seconds / 3:
-                renewed = loop.time()
-                await self.store.renew(self.owner, self._lease_seconds)
+                if loop.time() - renewed > self._lease_seconds / 3:
+                    await self.store.renew(self.owner, self._lease_seconds)
+                    renewed = loop.time()
+            except StoreError as error:
+                # The runs that write will notice; those that wait must not lose their lease to a moment's trouble.
+                logger.warning("leases and decisions could not be looked after: %s", error)
 
     async def _manifest(self, run_id: str) -> Manifest:
         query = Query(lifetime_ids=[run_id], kinds=["lifetime_event"], phases=["created"], limit=1)
@@ -221,6 +232,8 @@ class Workbench:
 
     async def _bind(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding:
         if manifest.kind != "graph":
+            if manifest.kind not in self._binders:
+                raise ConfigurationError(f"this workbench cannot resume runs of kind {manifest.kind!r}; use one from wb.connect()")
             return await self._binders[manifest.kind](manifest, workbench=self, accept_changes=accept_changes, **objects)
         graph = objects.pop("graph", None)
         if not isinstance(graph, AgentGraph):
