@@ -115,12 +115,16 @@ def worker_of(session: Session) -> int:
     return pid
 
 
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 async def test_a_worker_has_no_environment_no_files_and_no_descriptors_of_ours(engine: str, open_session: Open, host: Any) -> None:
     session = open_session(engine)
     await session.run("x = 1", host)
     process = f"/proc/{worker_of(session)}"
-    assert Path(f"{process}/environ").read_bytes() == b""
     assert os.listdir(f"{process}/cwd") == []
+    assert environment_of(worker_of(session)) == b""
     ours = {os.readlink(f"{process}/fd/{fd}") for fd in os.listdir(f"{process}/fd")}
     assert not [path for path in ours if path.startswith("/") and path != "/dev/null"]
 

@@ -233,6 +233,23 @@ async def test_a_cancelled_block_is_rolled_back_and_its_calls_are_kept(engine: s
     assert (await session.run("x", host)).value == "before"
 
 
+async def test_a_worker_does_not_wait_for_a_call_that_takes_long(
+    engine: str, open_session: Open, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.sandbox.journal.PATIENCE", 0.1)
+    session = open_session(engine)
+
+    async def person(name: str, args: Any, kwargs: Any) -> Any:
+        await asyncio.sleep(0.4 if name == "boom" else 0)
+        held.append(session._engine)
+        return await host(name, args, kwargs) if name != "boom" else "yes"
+
+    held: list[Any] = []
+    result = await session.run("tool(1)\nprint('asking')\nx = boom()\ntool(x)\nx", person, tools=host.tools)
+    assert (result.value, result.prints, host.names, len(result.calls)) == ("yes", "asking\n", ["tool", "tool"], 3)
+    assert [engine is None for engine in held] == [False, True, False]
+
+
 async def test_constants_can_be_imported_as_a_module(open_session: Open, host: Any) -> None:
     session = open_session()
     await session.module("config", {"limit": 3})

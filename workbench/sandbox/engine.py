@@ -119,7 +119,8 @@ class Block:
     code: str
     tools: Collection[str]
     call: HostCall
-    """Answers tools and, under names that start with `os.`, the clock and randomness. Raises `Raised` or `ProgramEnd`, nothing else."""
+    """Answers tools and, under names that start with `os.`, the clock and randomness. `Raised` is raised in the program, `ProgramEnd` ends
+    it; anything else ends the feed and the engine."""
     output: Output
     seconds: float
     program: Program | None = None

@@ -16,7 +16,14 @@ from workbench.record.sandbox_items import RecordedCall
 from workbench.record.values import ErrorInfo, Payload
 from workbench.sandbox.engine import HostCall, ProgramEnd, Raised
 
+PATIENCE = 60.0
+"""Seconds that an engine is kept for a call; a person may take days to answer one."""
+
 Raisable = Callable[[str, str], Raised]
+
+
+class Parked(Exception):
+    """The answer to a call is long in coming. The engine is given up; once `Journal.answered`, the block is run again up to here."""
 
 
 class Journal:
@@ -36,25 +43,51 @@ class Journal:
         self._limit = limit
         self._recorded = recorded
         self._live = live
+        self._waiting: asyncio.Task[RecordedCall] | None = None
+        self._unanswered: RecordedCall
 
     def again(self, live: HostCall | None) -> Journal:
         """A journal for running the same block once more: what was answered stays answered."""
         return Journal(self._where, self._raisable, limit=self._limit, recorded=tuple(self.calls), live=live)
 
     async def call(self, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Answer one call; raises `Raised` into the program, or `ProgramEnd`."""
+        """Answer one call; raises `Raised` into the program, or `ProgramEnd`, or `Parked` when the answer is long in coming."""
         place = len(self.calls)
         given = self._given(tool, args, kwargs)
         if place < len(self._recorded):
-            return self._repeat(self._recorded[place], tool, given, place)
-        if self._live is None:
+            recorded = self._recorded[place]
+            if (recorded.tool, recorded.args.inline) != (tool, given.inline):
+                expected, actual = (recorded.tool, recorded.args.inline), (tool, given.inline)
+                self.divergence = ReplayDivergence(f"{self._where}, call {place}", expected=expected, actual=actual)
+                raise ProgramEnd
+            self.calls.append(recorded)
+        elif self._live is None:
             if not self.ends_unanswered:
                 self.divergence = ReplayDivergence(f"{self._where}, call {place}", expected="no further call", actual=tool)
             raise ProgramEnd
-        if place >= self._limit:
+        elif place >= self._limit:
             self.hit_limit = True
             raise ProgramEnd
-        return await self._ask(self._live, tool, args, kwargs, given)
+        else:
+            await self._ask(self._live, tool, args, kwargs, given)
+        return self._answer(self.calls[-1])
+
+    def _answer(self, call: RecordedCall) -> Any:
+        if call.error is not None:
+            raise self._raisable(call.error.type or "Exception", call.error.message)
+        if call.result is None:
+            raise ProgramEnd
+        return decode_value(call.result.inline)
+
+    async def answered(self) -> None:
+        """Wait for the call that parked the block; its answer is then in `calls`."""
+        assert self._waiting is not None
+        try:
+            self.calls.append(await self._waiting)
+        except asyncio.CancelledError:
+            self._waiting.cancel()
+            self.calls.append(self._unanswered)
+            raise
 
     @staticmethod
     def _given(tool: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Payload:
@@ -67,41 +100,35 @@ class Journal:
                 )
             raise Raised("TypeError", f"{tool}(): {error}") from None
 
-    def _repeat(self, recorded: RecordedCall, tool: str, given: Payload, place: int) -> Any:
-        if (recorded.tool, recorded.args.inline) != (tool, given.inline):
-            where = f"{self._where}, call {place}"
-            expected, actual = (recorded.tool, recorded.args.inline), (tool, given.inline)
-            self.divergence = ReplayDivergence(where, expected=expected, actual=actual)
-            raise ProgramEnd
-        self.calls.append(recorded)
-        if recorded.error is not None:
-            raise self._raisable(recorded.error.type or "Exception", recorded.error.message)
-        if recorded.result is None:
-            raise ProgramEnd
-        return decode_value(recorded.result.inline)
-
-    async def _ask(self, live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> Any:
-        error: ErrorInfo
+    async def _ask(self, live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> None:
+        task = asyncio.ensure_future(_outcome(live, tool, args, kwargs, given))
+        interrupted = ErrorInfo(code="interrupted", type="Interrupted", message="the call was interrupted; it may have had its effect")
+        self._unanswered = RecordedCall(tool=tool, args=given, error=interrupted)
         try:
-            copied = args if tool.startswith("os.") else tuple(roundtrip(arg) for arg in args)
-            value = await live(tool, copied, kwargs if tool.startswith("os.") else {name: roundtrip(arg) for name, arg in kwargs.items()})
-            inline = encode_value(value)
-        except ProgramEnd:
-            self.calls.append(RecordedCall(tool=tool, args=given))
-            raise
+            await asyncio.wait({task}, timeout=PATIENCE)
         except asyncio.CancelledError:
-            error = ErrorInfo(code="interrupted", type="Interrupted", message="the call was interrupted; it may have had its effect")
-            self.calls.append(RecordedCall(tool=tool, args=given, error=error))
+            task.cancel()
+            self.calls.append(self._unanswered)
             raise
-        except UnencodableValue as unencodable:
-            error = ErrorInfo(code="tool_output_invalid", type="TypeError", message=f"{tool} returned an unfit value: {unencodable}")
-        except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
-            error = _described(failure)
-        else:
-            self.calls.append(RecordedCall(tool=tool, args=given, result=Payload(inline=inline)))
-            return decode_value(inline)
-        self.calls.append(RecordedCall(tool=tool, args=given, error=error))
-        raise self._raisable(error.type or "Exception", error.message)
+        if not task.done():
+            self._waiting = task
+            raise Parked
+        self.calls.append(task.result())
+
+
+async def _outcome(live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> RecordedCall:
+    """Carry out one call; whatever comes of it is in the record of it."""
+    try:
+        if not tool.startswith("os."):
+            args, kwargs = tuple(roundtrip(arg) for arg in args), {name: roundtrip(arg) for name, arg in kwargs.items()}
+        return RecordedCall(tool=tool, args=given, result=Payload(inline=encode_value(await live(tool, args, kwargs))))
+    except ProgramEnd:
+        return RecordedCall(tool=tool, args=given)
+    except UnencodableValue as unfit:
+        error = ErrorInfo(code="tool_output_invalid", type="TypeError", message=f"{tool} returned an unfit value: {unfit}")
+    except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
+        error = _described(failure)
+    return RecordedCall(tool=tool, args=given, error=error)
 
 
 def _described(failure: Exception) -> ErrorInfo:

@@ -20,7 +20,7 @@ from workbench.sandbox import clock, faithful, source, stream
 from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Unfit
 from workbench.sandbox.files import Files, inside
 from workbench.sandbox.idle import rest
-from workbench.sandbox.journal import Journal
+from workbench.sandbox.journal import Journal, Parked
 from workbench.sandbox.littrs_engine import AVAILABLE as LITTRS_AVAILABLE
 from workbench.sandbox.littrs_engine import LittrsEngine, WorkerGone
 from workbench.sandbox.lowering import Program
@@ -331,14 +331,17 @@ class _Run:
                         code="sandbox_refused", type="SandboxRefused", message=f"{refused.reason}; {refused.instead}", line=refused.line
                     )
                     return Fed(status="refused", error=error)
-        try:
-            return await self._feed(program)
-        except Unfit as unfit:
-            self.reason, self.engine = unfit.reason, "monty"
+        while True:
+            try:
+                return await self._feed(program)
+            except Unfit as unfit:
+                self.reason, self.engine, program = unfit.reason, "monty", None
+            except Parked:
+                await self.session._drop()
+                await self.journal.answered()
             self.journal = self.journal.again(self.host)
             self.output = Output(limits.max_output)
             await self.session._drop()
-            return await self._feed(None)
 
     async def _feed(self, program: Program | None) -> Fed:
         try:
