@@ -131,7 +131,7 @@ def _faults(nodes: list[Node], edges: tuple[Edge, ...], version: str) -> list[st
     faults = []
     names = [node.name for node in nodes]
     kinds = {node.name: node for node in nodes}
-    if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?", version):
+    if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?", version, re.ASCII):
         faults.append(f"version {version!r} is not semantic; write for example '1.0.0'")
     faults += [f"the name {name!r} is used {names.count(name)} times" for name in sorted({n for n in names if names.count(n) > 1})]
     faults += [f"{name!r} is the name of a pseudo-node; choose another" for name in names if name in (START, END)]

@@ -62,7 +62,7 @@ class Task:
         if count not in (1, 2):
             raise UserError(f"task {self.name!r} takes {count} arguments; write `def {self.name}(value)` or `def {self.name}(value, ctx)`")
         object.__setattr__(self, "takes_context", count == 2)
-        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
+        object.__setattr__(self, "is_async", _is_async(self.run))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Plan:
     def __post_init__(self) -> None:
         if _positional(self.choose, self.name) != 1:
             raise UserError(f"plan {self.name!r} must take one argument, the PlanInput: `def {self.name}(plan_input)`")
-        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.choose))
+        object.__setattr__(self, "is_async", _is_async(self.choose))
 
 
 Node = Task | Plan
@@ -134,3 +134,7 @@ def _positional(function: Callable[..., Any], name: str) -> int:
         raise UserError(f"node {name!r} needs a function; got {type(function).__name__}")
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(1 for parameter in inspect.signature(function).parameters.values() if parameter.kind in kinds)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
