@@ -99,6 +99,16 @@ class Kernel:
         self.client.shell_channel.send(message)
         self._running = (message["header"]["msg_id"], Cell(source), time.monotonic())
 
+    def taken_up(self) -> None:
+        """Wait until the kernel has taken up the cell that was begun; an idle kernel ignores an interrupt."""
+        assert self._running is not None
+        request, cell, _ = self._running
+        while True:
+            message = self.client.get_iopub_msg(timeout=10)
+            self._take(message, request, cell)
+            if message["msg_type"] == "execute_input" and message["parent_header"].get("msg_id") == request:
+                return
+
     def end(self, timeout: float = LONG) -> Cell:
         """Wait until the cell that was begun is done."""
         assert self._running is not None
