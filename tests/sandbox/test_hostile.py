@@ -74,6 +74,12 @@ async def test_endless_output_is_cut_and_the_block_says_so(open_session: Open, h
     assert (len(result.prints), result.output_truncated, result.value) == (100, True, "end")
 
 
+async def test_a_flood_of_output_ends_the_block_before_its_time(open_session: Open, host: Any) -> None:
+    result = await asyncio.wait_for(open_session("monty").run("while True: print('x' * 100000)", host), 20)
+    assert result.error is not None
+    assert (result.status, result.error.message.split(";")[0]) == ("interrupted", "the block printed too much")
+
+
 async def test_too_many_tool_calls_end_the_block(engine: str, open_session: Open, host: Any) -> None:
     session = open_session(engine, limits=Limits(max_tool_calls=3))
     result = await session.run("for i in range(10):\n    tool(i)", host, tools=host.tools)

@@ -104,6 +104,11 @@ class Output:
         return "".join(self._kept)
 
     @property
+    def is_flood(self) -> bool:
+        """Whether so much was printed that reading it costs the host; the block is then ended."""
+        return self._size > 64 * 2**20
+
+    @property
     def truncated(self) -> bool:
         return self._size > self._limit
 

@@ -8,15 +8,13 @@ littrs holds the interpreter lock while it runs, so no thread could watch the cl
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.machinery
 import io
 import json
 import math
 import os
 import resource
 import signal
-import socket
-import struct
 import sys
 
 TYPE_CHECKING = False
@@ -60,19 +58,26 @@ def unpack(data: Any) -> Any:
 
 
 class Wire:
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.reader = connection.makefile("rb")
+    """Frames over standard input, which is a socket and so carries both directions."""
 
     def read(self) -> Any:
-        head = self.reader.read(4)
-        if len(head) < 4:
-            os._exit(0)  # the owner is gone
-        return json.loads(self.reader.read(struct.unpack("!I", head)[0]))
+        size = int.from_bytes(self.exactly(4), "big")
+        return json.loads(self.exactly(size))
 
     def write(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode()
-        self.connection.sendall(struct.pack("!I", len(data)) + data)
+        rest = memoryview(len(data).to_bytes(4, "big") + data)
+        while rest:
+            rest = rest[os.write(0, rest) :]
+
+    def exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = os.read(0, size - len(data))
+            if not part:
+                os._exit(0)  # the owner is gone
+            data += part
+        return bytes(data)
 
 
 class Worker:
@@ -186,12 +191,10 @@ def confine(limits: dict[str, Any]) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter's stop button signals every process of the kernel's group
     # the extension alone: the package's own __init__ would import more than all the rest together
-    spec = importlib.util.spec_from_file_location("littrs", sys.argv[1])
-    assert spec is not None
-    assert spec.loader is not None
-    littrs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(littrs)
-    wire = Wire(socket.socket(fileno=0))
+    loader = importlib.machinery.ExtensionFileLoader("littrs", sys.argv[1])
+    littrs: Any = loader.create_module(importlib.machinery.ModuleSpec("littrs", loader, origin=sys.argv[1]))
+    loader.exec_module(littrs)
+    wire = Wire()
     limits = wire.read()
     confine(limits)
     wire.write({"op": "ready"})

@@ -126,7 +126,8 @@ class MontyEngine:
             return await self._converse(block)
         except TimeoutError:
             await self.close()
-            message = f"the block ran longer than {block.seconds:g} s"
+            flooded = block.output.is_flood
+            message = "the block printed too much" if flooded else f"the block ran longer than {block.seconds:g} s"
             return Fed(status="interrupted", lost=True, error=ErrorInfo(code="sandbox_limit", type="TimeoutError", message=message))
         except monty.MontyCrashedError as crash:
             await self.close()
@@ -145,13 +146,20 @@ class MontyEngine:
     async def _converse(self, block: Block) -> Fed:
         loop = asyncio.get_running_loop()
         code = source.with_value_checked(block.code, source.parse(block.code), "__value__")
-        step = self._session.feed_start(source.without_catch_alls(code), print_callback=lambda _, text: self._print(block, text))
+
+        def show(_: str, text: str) -> None:
+            if not self._ended:
+                block.output.add(text)
+            if block.output.is_flood:
+                loop.call_soon_threadsafe(self._stop_clock)
+
+        step = self._session.feed_start(source.without_catch_alls(code), print_callback=show)
         left = block.seconds
         self._ended = False
         while True:
             began = loop.time()
             try:
-                async with asyncio.timeout(max(left, 0.001)):
+                async with asyncio.timeout(max(left, 0.001)) as self._clock:
                     snapshot = await step
             except monty.MontySyntaxError as error:
                 return Fed(status="error", error=_syntax_error(str(error), _line(error)))
@@ -168,9 +176,9 @@ class MontyEngine:
             else:
                 step = snapshot.resume_auto()
 
-    def _print(self, block: Block, text: str) -> None:
-        if not self._ended:
-            block.output.add(text)
+    def _stop_clock(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it has stopped by itself
+            self._clock.reschedule(asyncio.get_running_loop().time())
 
     async def _answer(self, call: monty.AsyncFunctionSnapshot, block: Block, left: float) -> tuple[Any, float]:
         """Answer one suspension; returns what to await next, and the seconds slept on the block's account."""
