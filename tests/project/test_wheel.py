@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.notebook.executed import execute, outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,3 +59,18 @@ def test_every_public_name_loads_from_the_installed_wheel(wheel_env: Path, tmp_p
 def test_the_installed_wheel_finds_its_widgets(wheel_env: Path, tmp_path: Path) -> None:
     program = "import importlib.resources as r; print(*sorted(p.name for p in (r.files('workbench') / 'notebook' / 'widgets').iterdir()))"
     assert run(wheel_env, tmp_path, program).split() == sorted(path.name for path in (ROOT / "widgets").iterdir())
+
+
+@pytest.mark.parametrize("install", ["wheel", "editable"])
+def test_the_quickstart_runs_from_an_install(install: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """The editable install is the one that runs these tests."""
+    python = request.getfixturevalue("wheel_env") if install == "wheel" else Path(sys.executable)
+    where = "import workbench; print(workbench.__file__)"
+    widget = (
+        "from workbench.notebook.live import RunWidget\nshown = RunWidget(dict)\nprint(len(shown._esm), len(shown._css))\nshown.close()"
+    )
+    executed = execute(python, tmp_path, extra=[where, widget])
+    assert [output for output in outputs(executed) if output["output_type"] == "error"] == []
+    home, sizes = ("".join(cell["outputs"][0]["text"]).strip() for cell in executed["cells"][-2:])
+    assert Path(home).is_relative_to(ROOT if install == "editable" else python.parents[1])
+    assert all(int(size) > 1000 for size in sizes.split())
