@@ -1,0 +1,124 @@
+"""JupyterLab as a person uses it: Run All, the view of a run while it works, ■, and the view's own Stop button."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.lab import Lab, NotebookPage, opened, serve
+from tests.browser.page import chromium
+from tests.notebook.executed import NOTEBOOKS
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SECONDS = 2.0
+"""How long a cell may go on after a click."""
+
+SETUP = '''import workbench as wb
+%load_ext workbench
+precious = list(range(17))
+model = wb.models.Scripted(["""First a look around, then round and round.
+
+```python
+print("about to spin")
+greeting = "hello"
+```""", """```python
+while True:
+    pass
+```"""])'''
+
+SPIN = "%%agent -m model -o run\nSpin until somebody stops it"
+
+CHECK = "print(len(precious), run.status, run.verify().entries > 1)"
+
+INTERRUPT = "button[data-command='notebook:interrupt-kernel'], jp-button[data-command='notebook:interrupt-kernel']"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with serve(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def spinning(notebook: NotebookPage) -> None:
+    """Run the first two cells and wait until the view shows that the second step runs."""
+    notebook.run_cell(0)
+    notebook.done(0)
+    notebook.run_cell(1)
+    view = notebook.page.locator(".wb-run")
+    expect(view).to_be_visible(timeout=30_000)
+    expect(view).to_contain_text("about to spin", timeout=20_000)
+    expect(view).to_contain_text("while True", timeout=20_000)
+    expect(view.get_by_role("button", name="Stop")).to_be_visible()
+
+
+def ended(notebook: NotebookPage, reason: str) -> None:
+    """The cell says in one line that the run was stopped, the static view is in the place of the live one, and the kernel goes on."""
+    page = notebook.page
+    expect(page.locator(".wb-run")).to_have_count(0)
+    shown, error = notebook.outputs(1)
+    assert "application/vnd.workbench.run+json" in shown["data"]
+    assert error["ename"] == "RunStopped"
+    assert error["evalue"].endswith(f"was stopped: {reason}")
+    assert len(error["traceback"]) == 1
+    expect(page.locator(".jp-Cell").nth(1).locator("section")).to_contain_text("stopped")
+    notebook.run_cell(2)
+    notebook.done(2)
+    assert "".join(notebook.outputs(2)[0]["text"]) == "17 aborted True\n"
+
+
+def test_run_all_cells_of_the_quickstart(lab: Lab, browser: Browser) -> None:
+    shutil.copytree(NOTEBOOKS, lab.root / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    with opened(lab, browser, "notebooks/01_quickstart.ipynb") as notebook:
+        notebook.run_all()
+        notebook.done(seconds=120)
+        content = notebook.content()
+        outputs = [output for cell in content["cells"] if cell["cell_type"] == "code" for output in cell["outputs"]]
+        assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
+        (agent,) = [n for n, cell in enumerate(content["cells"]) if "%%agent" in cell["source"][:7]]
+        notebook.scroll_to(agent)
+        view = notebook.page.locator(".jp-Cell").nth(agent).locator("section")
+        expect(view).to_contain_text("done")
+        expect(view).to_contain_text("Gentoo")
+        expect(notebook.page.locator(".wb-run")).to_have_count(0)
+        notebook.shot("quickstart-light")
+        notebook.theme("JupyterLab Dark")
+        notebook.scroll_to(agent)
+        notebook.shot("quickstart-dark")
+        notebook.command("docmanager:save")
+        notebook.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    saved = lab.read("notebooks/01_quickstart.ipynb")
+    assert len(json.dumps(saved)) < 300_000
+    assert Path(lab.home / "workbench" / "records.db").is_file()
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_interrupt_button_stops_a_run_that_spins(lab: Lab, browser: Browser, theme: str) -> None:
+    lab.write("interrupt.ipynb", SETUP, SPIN, CHECK)
+    with opened(lab, browser, "interrupt.ipynb", f"JupyterLab {theme}") as notebook:
+        spinning(notebook)
+        notebook.shot(f"running-{theme.lower()}")
+        seconds = notebook.press(notebook.page.locator(INTERRUPT).first, 1)
+        assert seconds < SECONDS
+        ended(notebook, "interrupted by the user")
+        notebook.shot(f"stopped-{theme.lower()}")
+
+
+def test_the_stop_button_of_the_view_works_while_the_cell_waits(lab: Lab, browser: Browser) -> None:
+    lab.write("stop.ipynb", SETUP, SPIN, CHECK)
+    with opened(lab, browser, "stop.ipynb") as notebook:
+        spinning(notebook)
+        seconds = notebook.press(notebook.page.locator(".wb-run").get_by_role("button", name="Stop").first, 1)
+        assert seconds < SECONDS
+        ended(notebook, "stopped in the notebook")
