@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -111,7 +112,12 @@ def make_id(scope: str, *cause: object) -> str:
 
     `scope` is the id of a lifetime (or of a sandbox stream), itself a UUID; forks have scopes of their own, so ids never collide.
     """
-    return str(uuid.uuid5(uuid.UUID(scope), json.dumps([str(part) for part in cause])))
+    return str(uuid.uuid5(_namespace(scope), json.dumps([str(part) for part in cause])))
+
+
+@lru_cache(maxsize=1024)
+def _namespace(scope: str) -> uuid.UUID:
+    return uuid.UUID(scope)
 
 
 def nano_dollars(cost_usd: str) -> int:
