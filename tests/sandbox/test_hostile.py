@@ -90,6 +90,14 @@ async def test_too_many_tool_calls_end_the_block(engine: str, open_session: Open
     assert len(host.calls) == 4
 
 
+async def test_a_program_that_goes_on_after_its_end_has_finished_and_is_rolled_back(open_session: Open, host: Any) -> None:
+    session = open_session()
+    await session.run("x = 'before'", host)
+    result = await session.run("x = 'during'\ntry:\n    finish(1)\nfinally:\n    while True: pass", host, tools=host.tools)
+    assert (result.status, host.names, result.duration_ms < 10_000) == ("finished", ["finish"], True)
+    assert (await session.run("x", host)).value == "before"
+
+
 async def test_a_limit_rolls_back_and_keeps_the_calls(open_session: Open, host: Any) -> None:
     session = open_session(limits=TIGHT)
     await session.run("x = 'before'", host)

@@ -90,6 +90,7 @@ ERRORS = [
     (ConnectionError("down"), "OSError", "ConnectionError: down"),
     (ToolFailed("no", type="ZeroDivisionError"), "ArithmeticError", "no"),
     (ToolFailed("no", type="HTTPStatusError"), "Exception", "HTTPStatusError: no"),
+    (ValueError("half \ud800"), "ValueError", "half \\ud800"),
 ]
 
 
@@ -303,6 +304,12 @@ async def test_what_cannot_be_set_is_refused_and_leaves_the_session_alone(
     with pytest.raises(error):
         await session.set(name, value)
     assert (len(session.items), (await session.run("1", host)).value) == (1, 1)
+
+
+async def test_a_variable_with_a_builtins_or_a_tools_name_is_the_variable(open_session: Open, host: Any) -> None:
+    session = open_session()
+    await session.set("input", [1, 2])
+    assert (await session.run("input", host)).value == [1, 2]
 
 
 async def test_a_syntax_error_changes_nothing_and_names_its_line(open_session: Open, host: Any) -> None:

@@ -190,6 +190,7 @@ class _Gate:
                 return _constant(node)
             case ast.Name(id=name):
                 _require(name in scope, node, f"`{name}` is not known to be defined here", "assign it first")
+                _require(name not in _RESERVED | self.tools, node, f"`{name}` hides a builtin or a tool", "use another name")
                 return scope[name]
             case ast.UnaryOp() | ast.BinOp():
                 return self._arithmetic(node, scope, depth)
@@ -277,6 +278,7 @@ class _Gate:
     def _call(self, node: ast.Call, name: str, scope: Scope, depth: int) -> Kind:
         for arg in node.args:
             self.expression(arg, scope, depth)  # a starred argument is refused there: it is no accepted expression
+        _require(name not in scope, node, f"a call of the variable `{name}`", "call a tool, print or str")
         if name in self.tools:
             _require(name not in _RESERVED, node, f"the tool `{name}` has a builtin's name", "rename the tool")
             for keyword in node.keywords:

@@ -6,7 +6,6 @@ Not here: what littrs may be given (`faithful`), and what runs in the process (`
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import json
 import os
@@ -191,8 +190,7 @@ def _kill(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
     connection.close()
     process.kill()
     process.wait()
-    with contextlib.suppress(OSError):
-        warden.forget(process.pid)
+    warden.forget(process.pid)
 
 
 def _out_of_time(seconds: float) -> ErrorInfo:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import keyword
 import os
 import shlex
 import stat
@@ -93,6 +94,8 @@ class MontyEngine:
         self._files = files
         self._stubs: set[str] = set()
         self._closed = False
+        self._ended = False
+        self._forget = weakref.finalize(self, warden.forget, pid) if pid is not None else None
 
     @classmethod
     async def start(cls, limits: Limits, files: Files) -> MontyEngine:
@@ -121,25 +124,28 @@ class MontyEngine:
     async def feed(self, block: Block) -> Fed:
         if "\x00" in block.code or not _is_text(block.code):
             return Fed(status="error", error=_syntax_error("source code cannot contain null bytes or lone surrogates", None))
+        self._ended = False
         try:
             await self._define(block.tools)
             return await self._converse(block)
         except TimeoutError:
-            await self.close()
-            flooded = block.output.is_flood
-            message = "the block printed too much" if flooded else f"the block ran longer than {block.seconds:g} s"
-            return Fed(status="interrupted", lost=True, error=ErrorInfo(code="sandbox_limit", type="TimeoutError", message=message))
+            message = "the block printed too much" if block.output.is_flood else f"the block ran longer than {block.seconds:g} s"
+            return await self._lost(ErrorInfo(code="sandbox_limit", type="TimeoutError", message=message))
         except monty.MontyCrashedError as crash:
-            await self.close()
             message = f"the sandbox's worker process ended unexpectedly: {str(crash)[:200]}"
-            return Fed(status="interrupted", lost=True, error=ErrorInfo(code="sandbox_crashed", type="RuntimeError", message=message))
+            return await self._lost(ErrorInfo(code="sandbox_crashed", type="RuntimeError", message=message))
         except BaseException:
             await self.close()
             raise
 
+    async def _lost(self, error: ErrorInfo) -> Fed:
+        """Give the engine up. A program that had already ended has ended; what it did afterwards is nobody's concern."""
+        await self.close()
+        return Fed(status="finished", lost=True) if self._ended else Fed(status="interrupted", lost=True, error=error)
+
     async def _define(self, tools: Any) -> None:
         """Make a function of each tool's name: tools are values like any other, and win over a builtin of the same name."""
-        if new := sorted(set(tools) - self._stubs):
+        if new := sorted(name for name in set(tools) - self._stubs if name.isidentifier() and not keyword.iskeyword(name)):
             await self._session.feed_run("".join(f"{name} = __stub__({name!r})\n" for name in new))
             self._stubs.update(new)
 
@@ -155,7 +161,6 @@ class MontyEngine:
 
         step = self._session.feed_start(source.without_catch_alls(code), print_callback=show)
         left = block.seconds
-        self._ended = False
         while True:
             began = loop.time()
             try:
@@ -210,12 +215,8 @@ class MontyEngine:
     async def _failed(self, error: monty.MontyRuntimeError) -> Fed:
         inner = error.exception()
         message = str(inner.args[0]) if inner.args else ""
-        if self._ended and isinstance(inner, KeyboardInterrupt):
-            return Fed(status="finished")
         if isinstance(inner, (MemoryError, TimeoutError)) and message.startswith(_LIMIT_MESSAGES):
-            await self.close()
-            info = ErrorInfo(code="sandbox_limit", type=type(inner).__name__, message=message)
-            return Fed(status="interrupted", lost=True, error=info)
+            return await self._lost(ErrorInfo(code="sandbox_limit", type=type(inner).__name__, message=message))
         if self._ended:
             return Fed(status="finished")
         kind = type(inner).__name__
@@ -238,8 +239,8 @@ class MontyEngine:
         self._closed = True
         with contextlib.suppress(Exception):
             await asyncio.shield(self._session.__aexit__(None, None, None))
-        if self._pid is not None:
-            warden.forget(self._pid)
+        if self._forget is not None:
+            self._forget()
 
 
 def unheld(value: Any) -> str | None:

@@ -281,6 +281,8 @@ class _Run:
         self.host = host
         self.reason: str | None = None
         self.engine: EngineName = "monty"
+        self.rolled_back = False
+        """A program may have finished and its engine be lost all the same, in a `finally:` that never ends."""
         self.block_no = session.block_no
         self.output = Output(session.limits.max_output)
         where = f"{session.sandbox_id}, block {self.block_no}"
@@ -294,7 +296,7 @@ class _Run:
             raise self.journal.divergence
         fed = self._settled(fed)
         if fed.lost:
-            self.session._engine = None
+            self.rolled_back, self.session._engine = True, None
         return BlockResult(
             status=fed.status,
             value=fed.value,
@@ -358,7 +360,8 @@ class _Run:
         """What the engine reports, in the words of the record."""
         if self.journal.hit_limit and fed.status == "finished":
             message = f"the block made more than {self.session.limits.max_tool_calls} tool calls"
-            return Fed(status="limit", error=ErrorInfo(code="sandbox_limit", type="SandboxLimit", message=message))
+            error = ErrorInfo(code="sandbox_limit", type="SandboxLimit", message=message)
+            return Fed(status="limit", lost=fed.lost, error=error)
         if fed.lost and fed.error is not None:
             return Fed(status="interrupted", lost=True, error=fed.error.model_copy(update={"message": fed.error.message + _ROLLED_BACK}))
         return fed
@@ -370,7 +373,7 @@ class _Run:
             tools=tuple(sorted(self.tools)),
             engine=result.engine,
             reason=result.reason,
-            status=result.status,
+            status="interrupted" if self.rolled_back else result.status,
             calls=result.calls,
             error=result.error,
             digest=result.digest,

@@ -50,20 +50,30 @@ class _Warden:
     watched: set[int]
     directory: str
 
+    def tell(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it was killed; the next `watch` starts another
+            os.write(self.pipe, line.encode())
 
-_lock = threading.Lock()
+
+_lock = threading.RLock()  # re-entrant: a collected engine may be forgotten in the middle of a `watch`
 _wardens: dict[int, _Warden] = {}
 """This process's warden, by process id: a forked child starts its own."""
 
 
 def watch(pid: int) -> None:
     """Kill `pid` when this process dies."""
-    _tell("+", pid)
+    with _lock:
+        warden = _warden()
+        warden.watched.add(pid)
+        warden.tell(f"+{pid}\n")
 
 
 def forget(pid: int) -> None:
     """`pid` has ended; its number may soon belong to somebody else."""
-    _tell("-", pid)
+    with _lock:
+        if warden := _wardens.get(os.getpid()):
+            warden.watched.discard(pid)
+            warden.tell(f"-{pid}\n")
 
 
 def empty_directory() -> str:
@@ -75,14 +85,6 @@ def directory() -> str:
     """A directory of this process's own, which the warden removes."""
     with _lock:
         return _warden().directory
-
-
-def _tell(sign: str, pid: int) -> None:
-    with _lock:
-        warden = _warden()
-        (warden.watched.add if sign == "+" else warden.watched.discard)(pid)
-        with contextlib.suppress(BrokenPipeError):
-            os.write(warden.pipe, f"{sign}{pid}\n".encode())
 
 
 def _warden() -> _Warden:
