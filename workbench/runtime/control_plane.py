@@ -67,6 +67,7 @@ class ControlPlane:
             while not life.state.terminal:
                 for ref in await self._advance(life):
                     await self._executor.run_task(life, ref)
+                await asyncio.sleep(0)  # nothing above has to wait, and other runs, and an order to stop, must have their turn
         except asyncio.CancelledError:
             if life.broken is not None:
                 raise life.broken from None
@@ -80,6 +81,9 @@ class ControlPlane:
         """Carry out every decision the state calls for, store it, and return the Tasks to run."""
         dispatched: list[TaskRef] = []
         while commands := decide(life.graph, life.state):
+            if life.stop_reason is not None:
+                # A node's code may have swallowed the cancellation.
+                raise StopOrder(life.stop_reason)
             for command in commands:
                 match command:
                     case RunPlan():

@@ -113,18 +113,23 @@ class Run:
     @property
     def state(self) -> RunState:
         """Where the run stands, up to date; for reading only."""
-        if self._life is None and not self._state.terminal:
+        if self._kept is None and not self._state.terminal:
             run_sync(self._catch_up())
         return self._seen
 
     @property
+    def _kept(self) -> Lifetime | None:
+        """The lifetime, unless this process could not write it to its end: then only the store knows how far it came."""
+        return self._life if self._life is not None and self._life.broken is None else None
+
+    @property
     def _seen(self) -> RunState:
-        return self._state if self._life is None else self._life.state
+        return self._state if self._kept is None else self._kept.state
 
     @property
     def status(self) -> str:
         """`pending`, `running`, `waiting`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works on it."""
-        going_on = not self._life.ended.done() if self._life is not None else run_sync(self._going_on())
+        going_on = not self._kept.ended.done() if self._kept is not None else run_sync(self._going_on())
         return self._seen.status if going_on or self._seen.terminal else "interrupted"
 
     @property
@@ -255,7 +260,7 @@ class Run:
         return await run_async(self._decide(item, response.subject_hash))
 
     async def _decide(self, item: InboxItem, subject_hash: str) -> bool:
-        state = self._life.state if self._life is not None else await self._catch_up()
+        state = self._kept.state if self._kept is not None else await self._catch_up()
         asked = state.requests.get(item.request_id)
         if asked is not None and asked.subject_hash != subject_hash:
             raise UserError(f"the decision for request {item.request_id} was made about another text than the one asked; look at it again")
@@ -270,16 +275,18 @@ class Run:
         async with asyncio.timeout(seconds):
             if self._life is not None:
                 await asyncio.wait({self._life.ended})
+                if self._life.broken is not None:
+                    raise self._interrupted() from self._life.broken
             while await self._going_on():  # noqa: ASYNC110 - another process sends no events
                 await asyncio.sleep(POLL_SECONDS)
         if not self._seen.terminal:
-            raise self._interrupted() from (None if self._life is None else self._life.broken)
+            raise self._interrupted()
         return await self._outcome(self._seen)
 
     async def _going_on(self) -> bool:
         """Whether the run has not ended and somebody works on it."""
-        if self._life is not None:
-            return not self._life.ended.done()
+        if self._kept is not None:
+            return not self._kept.ended.done()
         owned = await self._owned()
         # In this order: the end is written before the lease is given up, so a run that nobody owns has its end by now or has none.
         return not (await self._catch_up()).terminal and owned
@@ -306,6 +313,8 @@ class Run:
 
     async def _owned(self) -> bool:
         lease = (await self.workbench.store.leases()).get(self.id)
+        if lease is not None and lease.owner == self.workbench.owner:
+            return self.workbench.works_on(self.id)
         return lease is not None and not is_dead(lease.owner)
 
     async def _verify(self) -> Verified:

@@ -153,6 +153,10 @@ class Workbench:
         """The newest runs first."""
         return run_sync(self._runs(limit))
 
+    def works_on(self, run_id: str) -> bool:
+        """Whether the run is live in this process."""
+        return run_id in self._live
+
     async def claim(self, lifetime_id: str) -> Lease:
         """Take a lifetime for this process.
 
