@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from workbench.record.codec import decode_value
 from workbench.sandbox import faithful
-from workbench.sandbox.engine import BlockResult
+from workbench.sandbox.engine import BlockResult, Limits
 from workbench.sandbox.littrs_engine import AVAILABLE
 from workbench.sandbox.session import Session
 
@@ -72,7 +72,8 @@ class Both:
 
     def reset(self) -> None:
         self.scope: dict[str, Any] = {}
-        self.sessions = [Session("littrs", engine="littrs"), Session("monty", engine="monty")]
+        whole = Limits(max_output=10**7)
+        self.sessions = [Session("littrs", engine="littrs", limits=whole), Session("monty", engine="monty", limits=whole)]
 
     async def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name == "boom":
