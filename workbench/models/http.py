@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import json
+import ssl
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -127,7 +129,9 @@ class Http:
         failures: list[str] = []
 
         def wait(error: Exception) -> bool | float:
-            failures.append(str(error))
+            # stamina asks about cancellation too, which is no failure of the server's.
+            if isinstance(error, _TryAgain):
+                failures.append(str(error))
             return self._wait(error)
 
         try:
@@ -230,9 +234,15 @@ class Http:
         client = self._clients.get(loop)
         if client is None:
             limits = self._timeouts
-            client = httpx.AsyncClient(timeout=httpx.Timeout(limits.read, connect=limits.connect), follow_redirects=False)
+            client = httpx.AsyncClient(timeout=httpx.Timeout(limits.read, connect=limits.connect), verify=_certificates())
             self._clients[loop] = client
         return client
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """One for the whole process: loading the certificates takes tens of milliseconds, during which the loop stands still."""
+    return httpx.create_ssl_context()
 
 
 def error_text(body: str) -> str:
