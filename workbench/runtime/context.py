@@ -7,6 +7,7 @@ that a crash cut off is repeated only if its tool is idempotent, and otherwise a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -232,7 +233,7 @@ class TaskContext:
 
     async def _settle(self, call_id: str, call: ToolCall) -> ToolCall | None:
         """A call that may or may not have happened: the call with the outcome a person gives it, or None if it has to be made."""
-        request = unknown_outcome(self.lifetime_id, call_id, call.tool, call.args)
+        request = unknown_outcome(self._life, call_id, call.tool, call.args)
         with self.off_the_clock():
             response = await self._life.ask(request)
         match response.decision:
@@ -248,11 +249,17 @@ class TaskContext:
         return Links(parent_exec_id=self.exec_id)
 
 
-def unknown_outcome(lifetime_id: str, subject_id: str, name: str, args: Payload) -> HitlRequest:
-    """The question whether an effect happened before its process died."""
+def unknown_outcome(life: Lifetime, subject_id: str, name: str, args: Payload) -> HitlRequest:
+    """The question whether an effect happened before its process died.
+
+    After "it did not happen" it was tried again. If that attempt too was cut off, it is a new question.
+    """
+    lifetime_id = life.journal.lifetime_id
+    ids = (make_id(lifetime_id, "request", subject_id, attempt) for attempt in itertools.count())
+    request_id = next(each for each in ids if each not in life.answers or life.answers[each].decision != "did_not_happen")
     title = f"{name!r} was started, and its process ended before an outcome was recorded. Did it happen?"
     return HitlRequest(
-        request_id=make_id(lifetime_id, "request", subject_id),
+        request_id=request_id,
         kind="unknown_outcome",
         title=title,
         tool=name,

@@ -141,7 +141,7 @@ class Executor:
     async def _settle(self, life: Lifetime, ref: TaskRef, context: TaskContext) -> Payload | None:
         """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run."""
         with context.off_the_clock():
-            response = await life.ask(unknown_outcome(context.lifetime_id, ref.exec_id, ref.name, Payload()))
+            response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, Payload()))
         if response.decision == "stop":
             raise StopOrder(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
         return (response.value or Payload()) if response.decision == "happened" else None
