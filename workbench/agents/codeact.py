@@ -17,7 +17,7 @@ from typing import Any
 
 from workbench.agents.answer import AnswerSchema, correction
 from workbench.agents.observe import observation, recorded_output
-from workbench.agents.reply import read_reply
+from workbench.agents.reply import read_reply, without_thinking
 from workbench.agents.stream import SandboxStream
 from workbench.errors import ToolInputInvalid
 from workbench.graph.graph import AgentGraph
@@ -71,7 +71,8 @@ async def task_llm(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any]:
     reply = await resources.client.complete(request, on_text=lambda piece: ctx.emit("text", text=piece))
     ctx.say(Message(role="assistant", content=reply.content))
     ctx.usage(reply.usage, model=reply.model, cost_usd=reply.cost_usd, retries=reply.retries)
-    return {"thinking": list(read_reply(reply.content, resources.thinking_tag).thinking), "finish_reason": reply.finish_reason}
+    thoughts, _ = without_thinking(reply.content, resources.thinking_tag)
+    return {"thinking": list(thoughts), "finish_reason": reply.finish_reason}
 
 
 @plan

@@ -38,7 +38,7 @@ class Reply:
 
 def read_reply(content: str, thinking_tag: str | None = None) -> Reply:
     """Read one reply."""
-    thinking, text = _without_thinking(content.replace("\r\n", "\n"), thinking_tag)
+    thinking, text = without_thinking(content, thinking_tag)
     blocks, prose = _blocks(text)
     tag = _FINISH.search(prose)
     if blocks:
@@ -57,7 +57,8 @@ def read_reply(content: str, thinking_tag: str | None = None) -> Reply:
     return Reply(answered=True, answer=_json_or_text(fence.group(1) if fence else answer), thinking=thinking)
 
 
-def _without_thinking(text: str, tag: str | None) -> tuple[tuple[str, ...], str]:
+def without_thinking(content: str, tag: str | None = None) -> tuple[tuple[str, ...], str]:
+    """The thoughts of one reply, and its text without them."""
     names = "|".join(re.escape(name) for name in dict.fromkeys(["think", tag or "think"]))
     thoughts: list[str] = []
 
@@ -66,7 +67,7 @@ def _without_thinking(text: str, tag: str | None) -> tuple[tuple[str, ...], str]
         return ""
 
     # A thought that is never closed is a thought to the end: it must not be run.
-    rest = re.sub(rf"<({names})>(.*?)(?:</\1>|\Z)", take, text, flags=re.DOTALL)
+    rest = re.sub(rf"<({names})>(.*?)(?:</\1>|\Z)", take, content.replace("\r\n", "\n"), flags=re.DOTALL)
     return tuple(thoughts), rest
 
 
