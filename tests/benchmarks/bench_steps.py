@@ -77,7 +77,8 @@ async def floor(address: str, messages: list[dict[str, Any]], steps: int) -> lis
     async with httpx.AsyncClient() as client:
         for step in range(steps):
             begun = time.perf_counter()
-            body = {"model": "bench", "messages": messages[: 2 + 2 * step], "temperature": 0.7, "max_tokens": 4096}
+            prompt = [dict(message) for message in messages[: 2 + 2 * step]]
+            body = {"model": "bench", "messages": prompt, "temperature": 0.7, "max_tokens": 4096}
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
             response = await client.post(url, content=content, headers={"content-type": "application/json"})
             response.json()
