@@ -53,7 +53,8 @@ class Cell:
     """What became of one cell."""
 
     source: str
-    count: int = 0
+    status: str = ""
+    """`ok`, or `error`, which stops Run All."""
     seconds: float = 0.0
     displays: list[dict[str, Any]] = field(default_factory=list)
     """The mime bundles in the page when the cell was done, updates applied; the cell's value is the last of them if it has one."""
@@ -119,7 +120,7 @@ class Kernel:
                 break
         reply = self._reply(request)
         cell.seconds = time.monotonic() - started
-        cell.count = reply["content"].get("execution_count", 0)
+        cell.status = reply["content"]["status"]
         cell.pages = [page["data"]["text/plain"] for page in reply["content"].get("payload", []) if page["source"] == "page"]
         self._running = None
         return cell
@@ -183,7 +184,7 @@ class Kernel:
 @contextmanager
 def kernel(home: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None, python: str = sys.executable) -> Iterator[Kernel]:
     """A kernel of its own, ended and closed at the end. Two cells have been run: `import workbench as wb`, and some helpers."""
-    manager = KernelManager()
+    manager = KernelManager(connection_file=str(home / "kernel.json"))
     manager._kernel_spec = KernelSpec(
         argv=[python, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         display_name="test",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.notebook.kernel import Kernel, isolated
 
 SNAPSHOT = """
@@ -51,21 +53,30 @@ def in_ipython(program: str, home: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_loading_adds_the_magics_and_unloading_leaves_ipython_as_it_was(tmp_path: Path) -> None:
-    seen = in_ipython(SNAPSHOT, tmp_path)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def seen(home: Path) -> dict[str, Any]:
+    """An IPython shell before and after the extension was loaded, loaded again and unloaded."""
+    snapshots: dict[str, Any] = in_ipython(SNAPSHOT, home)
+    return snapshots
+
+
+def test_loading_adds_the_magics_and_unloading_leaves_ipython_as_it_was(seen: dict[str, Any]) -> None:
     assert set(seen["loaded"]["magics"]) - set(seen["before"]["magics"]) == {"tool", "agent", "_agent_awaited"}
     assert seen["before"] == seen["after"]
 
 
-def test_loading_is_silent_and_starts_nothing(tmp_path: Path) -> None:
-    seen = in_ipython(SNAPSHOT, tmp_path)
+def test_loading_is_silent_and_starts_nothing(seen: dict[str, Any], home: Path) -> None:
     assert seen["shown"] == ""
     assert seen["loaded"]["threads"] == seen["before"]["threads"]
-    assert not (tmp_path / "workbench").exists()
+    assert not (home / "workbench").exists()
 
 
-def test_loading_again_changes_nothing(tmp_path: Path) -> None:
-    seen = in_ipython(SNAPSHOT, tmp_path)
+def test_loading_again_changes_nothing(seen: dict[str, Any]) -> None:
     assert seen["loaded"] == seen["reloaded"] == seen["twice"]
 
 

@@ -27,6 +27,7 @@ def usage_error(cell: Cell) -> str:
     assert len(lines) == 1, cell
     assert lines[0].startswith("UsageError: ")
     assert cell.error is None, "no traceback"
+    assert cell.status == "error", "Run All stops here"
     return lines[0].removeprefix("UsageError: ")
 
 
@@ -95,6 +96,7 @@ def test_a_cell_that_fails_says_why_and_leaves_the_tools(notebook: Kernel, body:
     assert cell.error is not None
     assert cell.error[0] == shown
     assert "UsageError: the cell failed; the notebook's tools are as they were" in cell.errors
+    assert cell.status == "error", "Run All stops here"
     assert notebook.value(TOOLS) == ["double"]
 
 
@@ -231,6 +233,7 @@ def test_a_failed_run_is_one_line_and_ends_run_all(notebook: Kernel) -> None:
     assert cell.error[0] == "MaxIterations"
     assert len(cell.traceback) == 1
     assert re.fullmatch(r"MaxIterations: .*2 turns.*", cell.traceback[0])
+    assert cell.status == "error"
     assert [set(shown) >= {"text/html"} for shown in cell.displays] == [True], "what it did is shown all the same"
     assert notebook.value("run.status") == "failed"
     assert notebook.run("1 + 1").done().value == "2"

@@ -23,13 +23,13 @@ ACTOR = "notebook"
 
 
 class Drawing:
-    """One display of one run. Not interactive means that nothing is shown until the end, for notebooks that nobody is looking at."""
+    """One display of one run. Not interactive means that it is one line until the end, for notebooks that nobody is looking at."""
 
     def __init__(self, run: Run, *, interactive: bool) -> None:
         self._run = run
         self._live = self._open() if interactive else None
         # Displayed now even when there is nothing to see yet: its place is above whatever the cell shows next.
-        shown = self._live.widget if self._live is not None else {"text/plain": ""}
+        shown = self._live.widget if self._live is not None else {"text/plain": repr(run) if run.live else ""}
         self._handle = display(shown, raw=self._live is None, display_id=True)
 
     async def watch(self) -> None:
