@@ -183,7 +183,9 @@ class Agent:
             await run_async(self._client.aclose())
 
     def _bench(self) -> Workbench:
-        """The workbench to run on. Asked for in the caller's thread: making the default one waits for the runtime's loop."""
+        """The workbench to run on. Called in the caller's thread: making the default one waits for the runtime's loop, and finding out
+        which model is configured may ask a local server."""
+        self._client = self._client or resolve(self._model)
         return self._workbench or current()
 
     async def _start(self, bench: Workbench, task: str, schema: Schema | None) -> Run:
@@ -203,14 +205,14 @@ class Agent:
         return use.run
 
     async def _binding(self, bench: Workbench, task: str, schema: AnswerSchema | None) -> Binding:
-        client = self._client = self._client or resolve(self._model)
+        assert self._client is not None, "_bench is called first"
         use = self._sandbox
         if use.stream is None:
             sandbox_id = make_id(bench.new_id(), "sandbox")
             use.stream = SandboxStream(Session(sandbox_id, engine=self.engine), sandbox_id)
         tools = self.tools
         resources = CodeActResources(
-            client=client,
+            client=self._client,
             system=system_prompt(role=self._system, tools=tools.values(), schema=schema.json_schema if schema else None),
             tools=tools,
             stream=use.stream,
