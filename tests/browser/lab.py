@@ -121,6 +121,12 @@ class NotebookPage:
         """Change the theme and wait until it is there."""
         self.command("apputils:change-theme", theme=name)
         self.page.wait_for_function("(dark) => document.body.dataset.jpThemeLight === String(!dark)", arg="Dark" in name)
+        self.page.wait_for_function("() => !document.getElementById('jupyterlab-splash')")
+
+    def reload(self) -> None:
+        """Load the page again, its kernel being busy."""
+        self.page.reload()
+        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
 
     def shot(self, name: str) -> None:
         """Keep a picture of the page."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.lab import Lab, NotebookPage, opened, serve
+from tests.browser.lab import READY, Lab, NotebookPage, opened, serve
 from tests.browser.page import chromium
 from tests.notebook.executed import NOTEBOOKS
 
@@ -100,6 +100,8 @@ def test_run_all_cells_of_the_quickstart(lab: Lab, browser: Browser) -> None:
         notebook.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
     saved = lab.read("notebooks/01_quickstart.ipynb")
     assert len(json.dumps(saved)) < 300_000
+    assert "widget-view" not in json.dumps(saved), "what is kept needs no widget"
+    assert "widgets" not in saved["metadata"]
     assert Path(lab.home / "workbench" / "records.db").is_file()
 
 
@@ -122,3 +124,36 @@ def test_the_stop_button_of_the_view_works_while_the_cell_waits(lab: Lab, browse
         seconds = notebook.press(notebook.page.locator(".wb-run").get_by_role("button", name="Stop").first, 1)
         assert seconds < SECONDS
         ended(notebook, "stopped in the notebook")
+
+
+def test_a_background_run_is_watched_and_stopped_after_its_cell_is_done(lab: Lab, browser: Browser) -> None:
+    lab.write("background.ipynb", SETUP, SPIN.replace("-o run", "-o run --background"), "run.show()", CHECK)
+    with opened(lab, browser, "background.ipynb") as notebook:
+        spinning(notebook)
+        notebook.done(1, seconds=2)
+        notebook.run_cell(2)
+        views = notebook.page.locator(".wb-run")
+        expect(views).to_have_count(2)
+        expect(views.nth(1)).to_contain_text("while True")
+        notebook.shot("background")
+        views.nth(1).get_by_role("button", name="Stop").click()
+        expect(views).to_have_count(0)
+        for cell in (1, 2):
+            (shown,) = notebook.outputs(cell)
+            assert "stopped in the notebook" in "".join(shown["data"]["text/plain"])
+        notebook.run_cell(3)
+        notebook.done(3)
+        assert "".join(notebook.outputs(3)[0]["text"]) == "17 aborted True\n"
+
+
+def test_a_page_that_is_loaded_again_can_still_interrupt(lab: Lab, browser: Browser) -> None:
+    lab.write("reload.ipynb", SETUP, SPIN, CHECK)
+    with opened(lab, browser, "reload.ipynb") as notebook:
+        spinning(notebook)
+        notebook.command("docmanager:save")
+        notebook.reload()
+        notebook.page.locator(INTERRUPT).first.click()
+        notebook.page.wait_for_function(READY, timeout=5_000)
+        notebook.run_cell(2)
+        notebook.done(2)
+        assert "".join(notebook.outputs(2)[0]["text"]) == "17 aborted True\n"
