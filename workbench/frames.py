@@ -22,6 +22,7 @@ import pandas as pd
 
 from workbench.current import current
 from workbench.loop import run_sync
+from workbench.owner import is_dead
 from workbench.ports import Query, StateStore
 from workbench.record.entries import COLUMNS, StoredEntry, decode_entry
 from workbench.record.envelope import AnyEntry, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
@@ -88,6 +89,7 @@ def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str 
     """One row a run, oldest first. Filters by time and session look at when a run was created."""
     query = _query(run, since, until, session)
     store = current().store
+    owned = _owned(store)
     rows: dict[str, Row] = {}
     for entry in _entries(store, replace(query, kinds=["lifetime_event"], phases=["created"])):
         assert isinstance(entry, LifetimeEvent)
@@ -97,7 +99,7 @@ def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str 
         for stored in _stored(store, whole):
             if stored.lifetime_id in rows:
                 _count(rows[stored.lifetime_id], stored)
-        owned = run_sync(store.leases())
+        owned |= _owned(store)  # before and after the reading, since a run may begin or end meanwhile
         for run_id, row in rows.items():
             row["status"] = row["status"] if row["ended_at"] is not None or run_id in owned else "interrupted"
     return _frame(RUNS, [_finished_run(row) for row in rows.values()])
@@ -131,6 +133,10 @@ def tool_calls(*, run: Any = None, since: Any = None, until: Any = None, session
 def messages(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a message, as the model saw it; `index` counts from 0 in each conversation."""
     return _frame(MESSAGES, _messages(_entries(current().store, replace(_query(run, since, until, session), kinds=["task_execution"]))))
+
+
+def _owned(store: StateStore) -> set[str]:
+    return {run_id for run_id, lease in run_sync(store.leases()).items() if not is_dead(lease.owner)}
 
 
 def _query(run: Any, since: Any, until: Any, session: str | None) -> Query:

@@ -6,6 +6,7 @@ a child costs milliseconds. A child either starts a run or resumes one, and answ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -88,10 +89,8 @@ def go_on() -> None:
         for pending in run.pending:
             n = pending.args["n"]
             happened = f"send {n}" in log.read_text().splitlines()
-            try:
+            with contextlib.suppress(wb.errors.UserError):  # decided before an earlier kill
                 pending.happened(2 * n) if happened else pending.did_not_happen()
-            except wb.errors.UserError:
-                pass  # decided before an earlier kill
         time.sleep(0.002)
     finished(run.result())
     run.verify()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, UserError
 from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
+from workbench.owner import is_dead
 from workbench.ports import InboxItem, Query
 from workbench.record.codec import encode_value
 from workbench.record.entries import StoredEntry, verify_chain
@@ -19,7 +20,6 @@ from workbench.record.state import RunState, apply
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
-from workbench.runtime.owner import is_dead
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench

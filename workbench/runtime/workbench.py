@@ -11,6 +11,7 @@ from workbench.current import current
 from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
 from workbench.loop import run_sync
+from workbench.owner import is_dead, owner_id
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
 from workbench.record.codec import GENESIS
 from workbench.record.entries import decode_entry
@@ -22,7 +23,6 @@ from workbench.runtime.control_plane import ControlPlane
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
 from workbench.runtime.lifetime import Lifetime
-from workbench.runtime.owner import is_dead, owner_id
 from workbench.runtime.run import Run
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.tool import Tool
