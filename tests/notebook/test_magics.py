@@ -68,6 +68,18 @@ def test_a_name_chooses_one_function_even_a_helper(notebook: Kernel) -> None:
     assert notebook.value(TOOLS) == ["_chosen"]
 
 
+def test_a_tool_cell_may_hold_magics_and_shell_commands(notebook: Kernel) -> None:
+    cell = notebook.run("%%tool\n%matplotlib inline\nhere = !echo hello\ndef say() -> str:\n    return here[0]").done()
+    assert notebook.value(TOOLS) == ["say"]
+    assert "say() -> str" in cell.value
+    assert notebook.value("say()") == "hello"
+
+
+def test_a_decorated_function_keeps_the_decorators_options(notebook: Kernel) -> None:
+    notebook.run("%%tool --retries 1\n@wb.tool(name='shout', timeout=3)\ndef say():\n    pass\ndef plain():\n    pass").done()
+    assert notebook.value(f"[(t.name, t.timeout, t.retries) for t in {TOOL}.values()]") == [("shout", 3, 0), ("plain", None, 1)]
+
+
 def test_running_a_cell_again_replaces_its_tools(notebook: Kernel) -> None:
     notebook.run("%%tool\ndef first():\n    pass\ndef second():\n    pass", cell_id="a").done()
     notebook.run("%%tool\ndef third():\n    pass", cell_id="b").done()
@@ -108,6 +120,8 @@ def test_a_cell_that_fails_says_why_and_leaves_the_tools(notebook: Kernel, body:
         ("%%tool\ndef f(*args):\n    pass", "f"),
         ("%%tool --retries many\ndef f():\n    pass", "argument --retries: invalid int value: 'many'"),
         ("%%tool --timeout 0\ndef f():\n    pass", "give seconds above 0"),
+        ("%%tool\ndef sum(values: list[int]) -> int:\n    pass", "a tool cannot be named 'sum'"),
+        ("%%tool\nimport asyncio\nawait asyncio.sleep(0)\ndef f():\n    pass", "a %%tool cell cannot await"),
         ("%%tool --loud\ndef f():\n    pass", "unrecognized arguments: --loud"),
     ],
 )

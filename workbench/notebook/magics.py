@@ -62,7 +62,8 @@ class WorkbenchMagics(Magics):
     def tool(self, line: str, cell: str) -> Any:
         """Run the cell and make a tool of every function it defines; names that begin with `_` are helpers.
 
-        The docstring and the type hints are what the model is told. Running the cell again replaces its tools.
+        The docstring and the type hints are what the model is told. Running the cell again replaces its tools. A function decorated with
+        `wb.tool` keeps the decorator's options.
         """
         args = parse_argstring(self.tool, line)
         options = ToolOptions(timeout=args.timeout, retries=args.retries, idempotent=args.idempotent, finish=args.finish)

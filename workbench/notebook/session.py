@@ -24,7 +24,7 @@ from workbench.models.resolve import resolve
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.drawing import Drawing
 from workbench.runtime.run import Run
-from workbench.tools.tool import Tool
+from workbench.tools.tool import ATTRIBUTE, Tool
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +90,16 @@ class NotebookSession:
         Raises:
             UserError: the cell failed, or defines no function that could be a tool; the notebook's tools stay as they were.
         """
-        names = _functions(cell, only)
+        code = self._ip.transform_cell(cell)
+        names = _functions(code, only)
+        if self._ip.should_run_async(cell, transformed_cell=code) and _loop_is_running():
+            raise UserError("a %%tool cell cannot await; await in a cell of its own, and use the result here")
         if not self._ip.run_cell(cell, store_history=False).success:
             # What is wrong has been shown. This says what it means, and stops Run All.
             raise UserError("the cell failed; the notebook's tools are as they were")
-        made = [Tool.from_function(self._ip.user_ns[name], **vars(options)) for name in names]
+        made = [_tool(self._ip.user_ns[name], options) for name in names]
+        # What an agent would refuse is refused here, where it can be mended.
+        Agent(tools=made)
         owner = self._cell_id()
         for stale in self._cells.get(owner, []):
             # Another cell may have made a tool of the same name since.
@@ -241,12 +246,17 @@ class NotebookSession:
         return str(parent.get("metadata", {}).get("cellId") or f"execution {self._ip.execution_count}")
 
 
-def _functions(cell: str, only: str | None) -> list[str]:
-    """The names of the functions a cell defines at its top level and that are meant as tools."""
+def _tool(function: Callable[..., Any], options: ToolOptions) -> Tool:
+    """A tool with the cell's options; a function decorated with `wb.tool` has its own."""
+    return Tool.of(function) if hasattr(function, ATTRIBUTE) else Tool.from_function(function, **vars(options))
+
+
+def _functions(code: str, only: str | None) -> list[str]:
+    """The names of the functions that some Python defines at its top level and that are meant as tools."""
     try:
-        tree = ast.parse(cell)
+        tree = ast.parse(code)
     except SyntaxError:
-        # Not Python that we can read (a magic, or a mistake): running the cell says what is wrong.
+        # Running the cell says what is wrong.
         return []
     defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     chosen = [name for name in dict.fromkeys(defined) if (name == only if only else not name.startswith("_"))]
