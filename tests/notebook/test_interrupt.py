@@ -151,14 +151,16 @@ def test_a_cell_that_blocks_is_stopped_too(ready: Kernel) -> None:
 
 def test_another_run_in_the_background_is_not_touched(ready: Kernel) -> None:
     ready.run(f'spin = scripted("{SPIN}")').done()
-    ready.run("other = wb.Agent(scripted('kept = counts()', 'finish((kept, sleep_a_little()))'), tools=[counts])").done()
-    ready.run("@other.tool\ndef sleep_a_little() -> str:\n    time.sleep(2)\n    return 'kept on'").done()
+    ready.run("other = wb.Agent(scripted('kept = counts()', 'finish((kept, wait_for_it()))'), tools=[counts])").done()
+    ready.run("import threading\ngo_on = threading.Event()").done()
+    ready.run("@other.tool\ndef wait_for_it() -> bool:\n    return go_on.wait(20)").done()
     ready.run("started.clear()\nbackground = other.start('go')").done()
     ready.wait_for("len(started) == 1")
     cell, pressed = press_when_working(ready, "%%agent -m spin -o run\ngo", 0.7)
     stopped(ready, cell, pressed)
     assert ready.value("background.live") is True
-    assert ready.value("tuple(background.result())") == (1, "kept on")
+    ready.run("go_on.set()").done()
+    assert ready.value("tuple(background.result())") == (1, True)
     assert "interrupted" not in ready.run("background.events()").done().value
 
 

@@ -39,7 +39,7 @@ def test_the_model_given_last_goes_on(notebook: Kernel) -> None:
 
 def test_a_background_run_gives_the_cell_back_at_once_and_is_drawn_when_it_ends(notebook: Kernel) -> None:
     notebook.run(SLOW).done()
-    notebook.run("model = scripted('finish(slow(seconds=0.8))')").done()
+    notebook.run("model = scripted('finish(slow(seconds=2))')").done()
     cell = notebook.run("%%agent -m model --background -o run\ngo").done()
     assert notebook.value("run.live") is True
     assert notebook.value("await run") == "slept"
@@ -51,7 +51,7 @@ def test_a_background_run_gives_the_cell_back_at_once_and_is_drawn_when_it_ends(
 
 def test_a_second_agent_cell_is_refused_while_the_agent_works(notebook: Kernel) -> None:
     notebook.run(SLOW).done()
-    notebook.run("model = scripted('finish(slow(seconds=1))')").done()
+    notebook.run("model = scripted('finish(slow(seconds=2))')").done()
     notebook.run("%%agent -m model --background -o run\ngo").done()
     refused = notebook.run("%%agent\ngo")
     assert refused.errors.startswith("UsageError: this agent is busy with <Run ")
@@ -63,7 +63,7 @@ def test_the_cell_waits_for_its_run_and_no_longer(notebook: Kernel) -> None:
     notebook.run(SLOW).done()
     notebook.run("model = scripted('finish(slow(seconds=0.5))')").done()
     cell = notebook.run("%%agent -m model\ngo").done()
-    assert 0.5 <= cell.seconds < 2
+    assert 0.5 <= cell.seconds < 5
 
 
 def test_a_run_is_shown_again_by_name_and_by_id(notebook: Kernel) -> None:
@@ -82,7 +82,7 @@ def test_a_run_stopped_in_code_raises_in_its_cell(notebook: Kernel) -> None:
     assert cell.error is not None
     assert cell.error[0] == "RunStopped"
     assert cell.error[1].endswith("was stopped: enough")
-    assert cell.seconds < 2
+    assert cell.seconds < 4
 
 
 PLAIN = """
