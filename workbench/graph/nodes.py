@@ -2,7 +2,8 @@
 
 A Task is any function of one value: `def fetch(url): …`, or of a value and a `TaskContext`. Its effects are its own; the runtime records
 that it started and what it returned. A Plan is a pure function from what the Tasks before it produced to what comes next: a name, several
-names, or a `PlanResult`. Plans must not have effects, so replay can run every one of them again and compare.
+names, a `PlanResult`, or None, which leaves the choice to the conditions of its edges. Plans must not have effects, so replay can run every
+one of them again and compare.
 
 `async def` nodes run on the runtime's loop; plain functions run in a thread of their run, where they can be timed out. An async Plan is
 stored in one transaction with the result it looked at, so it should choose and not wait.
@@ -43,17 +44,47 @@ class PlanInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Whether and when a failed Task runs again. Each attempt is an execution of its own in the record.
+
+    The wait before attempt n + 1 is `first_wait * factor ** (n - 1)` seconds, at most `longest_wait`, and varied by up to `jitter` of
+    itself; the variation follows from the execution's id, so it is the same after a crash.
+    """
+
+    attempts: int = 1
+    """In all, the first one included."""
+    first_wait: float = 1.0
+    factor: float = 2.0
+    longest_wait: float = 60.0
+    jitter: float = 0.1
+    retry_on: tuple[str, ...] = ()
+    """Error codes and exception class names that are tried again; empty means all but cancellation."""
+
+    def wait(self, attempt: int, seed: str) -> float:
+        """Seconds between the failure of `attempt` (from 1) and the next one."""
+        wait = min(self.longest_wait, self.first_wait * self.factor ** (attempt - 1))
+        share = int(sha256(f"{seed}|{attempt}".encode())[:8], 16) / 0xFFFFFFFF
+        return wait * (1 + self.jitter * (2 * share - 1))
+
+    def retries(self, attempt: int, code: str, type: str | None) -> bool:
+        """Whether a failure of `attempt` with this error is followed by another attempt."""
+        return attempt < self.attempts and (not self.retry_on or code in self.retry_on or type in self.retry_on)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A node that does something.
 
     `timeout` is in seconds of running time (time spent waiting for a person is not counted); None means no limit. A Task that was cut off
-    by a crash is run again on resume only if it is `idempotent`; otherwise a person is asked whether its effect happened.
+    by a crash is run again on resume only if it is `idempotent`; otherwise a person is asked whether its effect happened. `retries` says
+    whether a Task that has failed runs again; it is for its author to know that this is harmless.
     """
 
     name: str
     run: Callable[..., Any]
     timeout: float | None = None
     idempotent: bool = False
+    retries: RetryPolicy = RetryPolicy()
     takes_context: bool = field(init=False)
     is_async: bool = field(init=False)
 
@@ -63,6 +94,11 @@ class Task:
             raise UserError(f"task {self.name!r} takes {count} arguments; write `def {self.name}(value)` or `def {self.name}(value, ctx)`")
         object.__setattr__(self, "takes_context", count == 2)
         object.__setattr__(self, "is_async", _is_async(self.run))
+
+    @property
+    def terms(self) -> list[object]:
+        """Everything of it that belongs to the structure of a graph, JSON-ready."""
+        return ["task", self.name, self.timeout, self.idempotent, list(vars(self.retries).values())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +115,11 @@ class Plan:
             raise UserError(f"plan {self.name!r} must take one argument, the PlanInput: `def {self.name}(plan_input)`")
         object.__setattr__(self, "is_async", _is_async(self.choose))
 
+    @property
+    def terms(self) -> list[object]:
+        """Everything of it that belongs to the structure of a graph, JSON-ready."""
+        return ["plan", self.name, self.timeout]
+
 
 Node = Task | Plan
 
@@ -86,14 +127,23 @@ Node = Task | Plan
 @overload
 def task(run: F, /) -> Task: ...
 @overload
-def task(*, name: str | None = None, timeout: float | None = None, idempotent: bool = False) -> Callable[[F], Task]: ...
 def task(
-    run: F | None = None, /, *, name: str | None = None, timeout: float | None = None, idempotent: bool = False
+    *, name: str | None = None, timeout: float | None = None, idempotent: bool = False, retries: RetryPolicy | int = ...
+) -> Callable[[F], Task]: ...
+def task(
+    run: F | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    idempotent: bool = False,
+    retries: RetryPolicy | int = 0,
 ) -> Task | Callable[[F], Task]:
-    """Make a Task of a function; bare, or with options. The Task's name is the function's."""
+    """Make a Task of a function; bare, or with options. The Task's name is the function's; `retries` may be a number."""
+    policy = RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries
 
     def make(function: F) -> Task:
-        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent)
+        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent, retries=policy)
 
     return make if run is None else make(run)
 

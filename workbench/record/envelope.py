@@ -17,6 +17,7 @@ A sandbox session's stream is a record like any other: its `lifetime_id` is the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,9 @@ from workbench.record.values import ErrorInfo, LifetimeStatus, Message, Payload,
 
 ABSENT: Any = object()
 """Says that an argument was not given, where None is a value."""
+
+END = "End"
+"""The pseudo-node that ends a lifetime."""
 
 SCHEMA: Literal["workbench.envelope/1"] = "workbench.envelope/1"
 
@@ -59,6 +63,8 @@ class Header(Value):
     attempt: int = 1
     iteration_idx: int = 0
     """How many times this node has been dispatched before in this lifetime."""
+    branch_path: tuple[str, ...] = ()
+    """The branches it runs in, from the outside in: each is the exec id of the Plan that forked and the branch's number, `id/0`."""
     input_id: str | None = None
     edge_taken: str | None = None
     """`source->target` of the edge that led here."""
@@ -99,6 +105,10 @@ class Links(Value):
     parent_task_names: tuple[str, ...] = ()
     parent_exec_id: str | None = None
     """The execution inside which a tool was called or a person asked."""
+    joins: str | None = None
+    """Of a Plan behind JOIN edges: the exec id of the Plan whose fork it closes."""
+    supersedes: str | None = None
+    """Of a Task that is tried again: the exec id of the attempt before."""
     sandbox_id: str | None = None
     block_no: int | None = None
     """With `sandbox_id`: the block of the sandbox stream that this execution ran."""
@@ -112,16 +122,20 @@ class TaskResult(Value):
 
 
 class NextTask(Value):
-    """One Task a Plan wants run. Without `args` it receives the output of the Task the Plan looked at."""
+    """One Task a Plan wants run. Without `args` it receives the output of the Task the Plan looked at; behind a JOIN, the list of them."""
 
     name: str
     args: Payload | None = None
+    branch_key: str | None = None
+    """What the branch is about, where a Plan forks; for people."""
 
 
 class PlanResult(Value):
     """A Plan's choice: the Tasks to run next, or the end of the lifetime (`End` along a FINAL edge), or an error."""
 
     next_tasks: tuple[NextTask, ...] = ()
+    fork: bool = False
+    """Whether the choice goes along PARALLEL edges: each Task begins a branch, numbered in this order."""
     reason: Text | None = None
     error: ErrorInfo | None = None
 
@@ -130,6 +144,11 @@ class PlanResult(Value):
         """Choose one Task, or `End`; with `args`, that is what it receives instead of the output the Plan looked at."""
         payload = None if args is ABSENT else Payload(inline=encode_value(args))
         return cls(next_tasks=(NextTask(name=name, args=payload),), reason=reason)
+
+    @classmethod
+    def each(cls, name: str, items: Iterable[Any], *, reason: str | None = None) -> PlanResult:
+        """Choose one Task several times, once for each item, which is what it receives."""
+        return cls(next_tasks=tuple(NextTask(name=name, args=Payload(inline=encode_value(item))) for item in items), reason=reason)
 
     @classmethod
     def fail(cls, code: str, message: str) -> PlanResult:

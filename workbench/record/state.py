@@ -14,6 +14,7 @@ from typing import assert_never
 
 from workbench.errors import RecordCorrupt
 from workbench.record.envelope import (
+    END,
     AnyEntry,
     HitlEvent,
     HitlRequest,
@@ -24,49 +25,8 @@ from workbench.record.envelope import (
     TaskExecution,
     ToolCallEntry,
 )
-from workbench.record.values import TERMINAL, ErrorInfo, LifetimeStatus, Payload, Status, nano_dollars
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceRef:
-    """A Plan's choice."""
-
-    exec_id: str
-    plan: str
-    seq: int
-    next_names: tuple[str, ...]
-    """What it chose and what has not been dispatched yet."""
-    task_seqs: tuple[int, ...]
-    """Where the results that the Plan looked at are stored."""
-    error: ErrorInfo | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRef:
-    """A Task execution in the record: dispatched, or finished."""
-
-    exec_id: str
-    name: str
-    seq: int
-    """Of its latest entry."""
-    status: Status
-    attempt: int
-    iteration_idx: int
-    input_id: str | None
-    choice: ChoiceRef | None
-    """The Plan's choice it was dispatched for; None for the first Task."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRef:
-    """A tool call whose outcome is not recorded."""
-
-    call_id: str
-    exec_id: str
-    tool: str
-    ordinal: int
-    idempotent: bool
-    seq: int
+from workbench.record.refs import CallRef, ChoiceRef, EndRef, ForkRef, NextRef, Path, TaskRef, fork_of
+from workbench.record.values import TERMINAL, ErrorInfo, LifetimeStatus, Payload, nano_dollars
 
 
 @dataclass(slots=True)
@@ -108,6 +68,14 @@ class RunState:
     """Chosen, and not yet dispatched, by the Plan's exec id."""
     dispatched: dict[str, int] = field(default_factory=dict)
     """How many times each node has been dispatched."""
+    visits: dict[tuple[str, Path], int] = field(default_factory=dict)
+    """The same, by node and branch: what `iteration_idx` counts."""
+    forks: dict[str, ForkRef] = field(default_factory=dict)
+    """Open forks, by the exec id of the Plan that forked."""
+    at_work: dict[str, int] = field(default_factory=dict)
+    """How many Tasks are chosen, running, or waiting for a Plan inside each open fork, nested forks included; "" counts all of them."""
+    ends: list[EndRef] = field(default_factory=list)
+    """Branches that have reached `End`."""
     open_calls: dict[str, CallRef] = field(default_factory=dict)
     requests: dict[str, HitlRequest] = field(default_factory=dict)
     """What a person has been asked and has not answered, by request id."""
@@ -198,8 +166,40 @@ def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
 
 
 def _task(state: RunState, entry: TaskExecution) -> None:
+    if entry.phase == "started":
+        _started(state, entry)
+        return
     header = entry.header
-    ref = TaskRef(
+    started = state.running.pop(header.exec_id, None)
+    if started is None:
+        raise _corrupt(entry, f"task {header.name!r} finished without having started")
+    for call_id in [call_id for call_id, call in state.open_calls.items() if call.exec_id == header.exec_id]:
+        del state.open_calls[call_id]
+    state.totals.tasks += 1
+    _count(state.totals, entry)
+    if _is_open(state, started.branch):
+        error = entry.result.error if entry.result else None
+        state.unrouted[header.exec_id] = replace(started, seq=entry.seq, status=header.status, error=error)
+
+
+def _started(state: RunState, entry: TaskExecution) -> None:
+    header = entry.header
+    if header.exec_id in state.running:
+        raise _corrupt(entry, f"task {header.name!r} started twice as {header.exec_id}")
+    index = 0
+    choice = state.choices.get(entry.links.parent_plan_exec_id or "")
+    again = state.unrouted.pop(entry.links.supersedes or "", None)
+    if again is not None:
+        choice, index = again.choice, again.index
+    elif choice is not None:
+        chosen = next((item for item in choice.next if item.name == header.name and item.branch == header.branch_path), None)
+        if chosen is None:
+            raise _corrupt(entry, f"plan {choice.plan!r} did not choose {header.name!r}")
+        index = chosen.index
+        _carry_out(state, choice, chosen)
+    else:
+        _enter(state, header.branch_path)
+    state.running[header.exec_id] = TaskRef(
         exec_id=header.exec_id,
         name=header.name,
         seq=entry.seq,
@@ -207,53 +207,101 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         attempt=header.attempt,
         iteration_idx=header.iteration_idx,
         input_id=header.input_id,
-        choice=state.choices.get(entry.links.parent_plan_exec_id or ""),
+        branch=header.branch_path,
+        choice=choice,
+        index=index,
     )
-    if entry.phase == "started":
-        if ref.exec_id in state.running:
-            raise _corrupt(entry, f"task {ref.name!r} started twice as {ref.exec_id}")
-        if ref.choice is not None and ref.name not in ref.choice.next_names:
-            raise _corrupt(entry, f"plan {ref.choice.plan!r} did not choose {ref.name!r}")
-        state.running[ref.exec_id] = ref
-        state.dispatched[ref.name] = state.dispatched.get(ref.name, 0) + 1
-        _carry_out(state, ref)
-        return
-    if state.running.pop(ref.exec_id, None) is None:
-        raise _corrupt(entry, f"task {ref.name!r} finished without having started")
-    for call_id in [call_id for call_id, call in state.open_calls.items() if call.exec_id == ref.exec_id]:
-        del state.open_calls[call_id]
-    state.unrouted[ref.exec_id] = ref
-    state.totals.tasks += 1
-    _count(state.totals, entry)
+    if again is None:
+        place = (header.name, header.branch_path)
+        state.dispatched[header.name] = state.dispatched.get(header.name, 0) + 1
+        state.visits[place] = state.visits.get(place, 0) + 1
 
 
-def _carry_out(state: RunState, ref: TaskRef) -> None:
+def _carry_out(state: RunState, choice: ChoiceRef, item: NextRef) -> None:
     """Strike the Task off the choice it was dispatched for."""
-    choice = ref.choice
-    if choice is None:
-        return
-    left = list(choice.next_names)
-    left.remove(ref.name)
+    left = tuple(other for other in choice.next if other is not item)
     if left:
-        state.choices[choice.exec_id] = replace(choice, next_names=tuple(left))
+        state.choices[choice.exec_id] = replace(choice, next=left)
     else:
         del state.choices[choice.exec_id]
 
 
 def _plan(state: RunState, entry: PlanExecution) -> None:
-    looked_at = [state.unrouted.pop(exec_id, None) for exec_id in entry.links.parent_task_exec_ids]
-    if None in looked_at:
-        raise _corrupt(entry, f"plan {entry.header.name!r} looked at a task that is not waiting for a plan")
-    state.choices[entry.header.exec_id] = ChoiceRef(
-        exec_id=entry.header.exec_id,
-        plan=entry.header.name,
-        seq=entry.seq,
-        next_names=entry.result.next_task_names,
-        task_seqs=tuple(task.seq for task in looked_at if task is not None),
-        error=entry.result.error,
-    )
+    header, result = entry.header, entry.result
+    looked_at: list[TaskRef] = []
+    for exec_id in entry.links.parent_task_exec_ids:
+        task = state.unrouted.pop(exec_id, None)
+        if task is None:
+            raise _corrupt(entry, f"plan {header.name!r} looked at a task that is not waiting for a plan")
+        _leave(state, task.branch)
+        looked_at.append(task)
+    if entry.links.joins is not None:
+        _close(state, entry.links.joins)
+    inner = [
+        (*header.branch_path, f"{header.exec_id}/{index}") if result.fork else header.branch_path for index in range(len(result.next_tasks))
+    ]
+    if result.fork:
+        state.forks[header.exec_id] = ForkRef(plan=header.name, size=len(inner), branch=header.branch_path)
+    seqs = tuple(task.seq for task in looked_at)
+    items = []
+    for index, (task, branch) in enumerate(zip(result.next_tasks, inner, strict=True)):
+        if task.name == END:
+            state.ends.append(EndRef(seq=entry.seq, index=index, task_seqs=seqs, branch=branch))
+        else:
+            _enter(state, branch)
+            items.append(NextRef(name=task.name, index=index, branch=branch))
+    if items or result.error is not None:
+        state.choices[header.exec_id] = ChoiceRef(
+            exec_id=header.exec_id,
+            plan=header.name,
+            seq=entry.seq,
+            next=tuple(items),
+            task_seqs=seqs,
+            branch=header.branch_path,
+            error=result.error,
+        )
     state.totals.plans += 1
     _count(state.totals, entry)
+
+
+def _enter(state: RunState, path: Path) -> None:
+    for fork in ("", *map(fork_of, path)):
+        state.at_work[fork] = state.at_work.get(fork, 0) + 1
+
+
+def _leave(state: RunState, path: Path) -> None:
+    for fork in ("", *map(fork_of, path)):
+        state.at_work[fork] -= 1
+
+
+def _is_open(state: RunState, path: Path) -> bool:
+    """Whether a result in this branch still counts: no join has closed a fork around it."""
+    return all(fork_of(branch) in state.forks for branch in path)
+
+
+def _close(state: RunState, fork: str) -> None:
+    """The branches of a fork have come together: what is still chosen, running or waiting in it no longer counts."""
+    for exec_id, task in [*state.unrouted.items()]:
+        if any(fork_of(branch) == fork for branch in task.branch):
+            del state.unrouted[exec_id]
+            _leave(state, task.branch)
+    for task in state.running.values():
+        if any(fork_of(branch) == fork for branch in task.branch) and _is_open(state, task.branch):
+            _leave(state, task.branch)
+    for exec_id, choice in [*state.choices.items()]:
+        left = tuple(item for item in choice.next if not any(fork_of(branch) == fork for branch in item.branch))
+        for item in choice.next:
+            if item not in left:
+                _leave(state, item.branch)
+        if left:
+            state.choices[exec_id] = replace(choice, next=left)
+        elif choice.next:
+            del state.choices[exec_id]
+    state.ends = [end for end in state.ends if not any(fork_of(branch) == fork for branch in end.branch)]
+    inside = [name for name, ref in state.forks.items() if name == fork or any(fork_of(branch) == fork for branch in ref.branch)]
+    for name in inside:
+        del state.forks[name]
+        state.at_work.pop(name, None)
 
 
 def _tool_call(state: RunState, entry: ToolCallEntry) -> None:

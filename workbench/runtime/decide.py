@@ -1,21 +1,34 @@
-"""`decide(graph, state)`: what has to happen next. Pure, so the same record always leads to the same choice."""
+"""`decide(graph, state)`: what has to happen next. Pure, so the same record always leads to the same choice.
+
+Carrying a command out appends an entry that takes it out of the next decision, so deciding again after a crash repeats nothing. Work is
+named by what caused it (the Plan's choice, the edge, the branch), never by a counter, so the order in which branches finish changes nothing
+but the order of the entries.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from workbench.graph.graph import END, START, AgentGraph, Edge
-from workbench.record.state import ChoiceRef, RunState, TaskRef
+from workbench.graph.edges import START, Edge
+from workbench.graph.graph import AgentGraph
+from workbench.record.refs import ChoiceRef, EndRef, NextRef, Path, TaskRef, branch_number
+from workbench.record.state import RunState
 from workbench.record.values import ErrorInfo, make_id
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Let a Plan look at a finished Task."""
+    """Let a Plan look at finished Tasks: at one, or behind a JOIN at the branches that have arrived, in the order of the branches.
 
-    plan: str
-    task: TaskRef
+    With `plan` None, the conditions of the Task's edges say which Plan it is.
+    """
+
+    plan: str | None
+    tasks: tuple[TaskRef, ...]
+    branch: Path
     exec_id: str
+    joins: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,7 @@ class StartTask:
 
     name: str
     choice: ChoiceRef | None
+    branch: Path
     edge: str
     input_id: str
     exec_id: str
@@ -31,75 +45,156 @@ class StartTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Complete:
-    """End the lifetime along a FINAL edge; the output is what the choice's Task produced, or the choice's own arguments."""
+class Retry:
+    """Dispatch a failed Task again, `wait` seconds after its failure."""
 
-    choice: ChoiceRef
+    task: TaskRef
+    exec_id: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """End the lifetime: these branches have reached `End`, in the order of the branches."""
+
+    ends: tuple[EndRef, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """End the lifetime in failure. `task` is the failed one, whose stored error says why; else `error` does."""
+    """End the lifetime in failure."""
 
-    task: TaskRef | None
-    error: ErrorInfo | None
+    error: ErrorInfo
 
 
-Command = RunPlan | StartTask | Complete | Fail
+Command = RunPlan | StartTask | Retry | Complete | Fail
 
 
 def decide(graph: AgentGraph, state: RunState) -> list[Command]:
-    """The commands that a lifetime in this state calls for; none while Tasks run, a person is asked, or the lifetime has ended.
-
-    Carrying a command out appends an entry that takes it out of the next decision, so deciding again after a crash repeats nothing.
-    """
+    """The commands that a lifetime in this state calls for; none while everything at work is running, a person is asked, or it has ended."""
     if state.terminal:
         return []
-    commands: list[Command] = []
-    for choice in state.choices.values():
-        commands.append(_follow(state, choice))
+    if not state.dispatched:
+        return [_start(state, graph.entry, None, (), Edge(START, graph.entry).id, 0)]
+    failed = next((choice.error for choice in state.choices.values() if choice.error is not None), None)
+    if failed is not None:
+        return [Fail(failed)]
+    if state.ends and graph.final_policy == "first":
+        return [Complete(_in_order(state.ends))]
+    commands: list[Command] = [_follow(state, choice, item) for choice in state.choices.values() for item in choice.next]
+    arrived: dict[tuple[str, str], list[TaskRef]] = {}
+    closed: list[TaskRef] = []
     for task in state.unrouted.values():
         if task.status == "SUCCEEDED":
-            plan = graph.plans[task.name].name
-            commands.append(RunPlan(plan=plan, task=task, exec_id=make_id(state.lifetime_id, "plan", plan, task.exec_id)))
-        else:
-            commands.append(Fail(task=task, error=None))
-    if not commands and not state.dispatched:
-        commands.append(_start(state, graph.entry, None, Edge(START, graph.entry).id))
+            join = graph.join_edge(task.name)
+            if join is None or not task.branch:
+                commands.append(_look(state, graph, task))
+            else:
+                arrived.setdefault((task.fork, join.target), []).append(task)
+            continue
+        match _after_failure(graph, state, task):
+            case Fail() as failure:
+                return [failure]
+            case None:
+                closed.append(task)
+            case str() as plan:
+                arrived.setdefault((task.fork, plan), []).append(task)
+            case command:
+                commands.append(command)
+    for (fork, plan), tasks in arrived.items():
+        commands.extend(_gather(graph, state, fork, plan, tasks, closed))
+    if not commands and not state.running:
+        commands.extend(_settle(state, closed))
     return commands
 
 
-def _follow(state: RunState, choice: ChoiceRef) -> Command:
-    if choice.error is not None:
-        return Fail(task=None, error=choice.error)
-    (name,) = choice.next_names
-    if name == END:
-        return Complete(choice=choice)
-    return _start(state, name, choice, Edge(choice.plan, name).id)
+def _after_failure(graph: AgentGraph, state: RunState, task: TaskRef) -> Command | str | None:
+    """What a failed Task leads to: another attempt, its error edge, the Plan where its branch is collected, the end of its branch (None),
+    or the end of the lifetime."""
+    error = task.error or ErrorInfo(code="failed", message=f"task {task.name!r} failed")
+    policy = graph.task(task.name).retries
+    if policy.retries(task.attempt, error.code, error.type):
+        exec_id = make_id(state.lifetime_id, task.input_id, task.attempt + 1)
+        return Retry(task, exec_id, policy.wait(task.attempt, task.exec_id))
+    if graph.followers(task.name, failed=True):
+        return _look(state, graph, task)
+    if not task.branch:
+        return Fail(error)
+    fork = state.forks[task.fork].plan
+    match graph.on_branch_failure(fork):
+        case "collect":
+            return graph.join_after(fork)
+        case "ignore":
+            return None
+        case "fail":
+            return Fail(error)
 
 
-def _start(state: RunState, name: str, choice: ChoiceRef | None, edge: str) -> StartTask:
-    input_id = make_id(state.lifetime_id, choice.exec_id if choice else START, edge)
+def _look(state: RunState, graph: AgentGraph, task: TaskRef) -> RunPlan:
+    edges = graph.followers(task.name, failed=task.status != "SUCCEEDED")
+    plan = graph.plan_on(edges[0]).name if len(edges) == 1 and edges[0].condition is None else None
+    return RunPlan(plan, (task,), task.branch, make_id(state.lifetime_id, "plan", task.exec_id))
+
+
+def _gather(graph: AgentGraph, state: RunState, fork: str, plan: str, tasks: list[TaskRef], closed: list[TaskRef]) -> Iterable[Command]:
+    """The join's Plan, once enough branches have arrived; its failure, once no more can."""
+    join, ref = graph.join(plan), state.forks[fork]
+    still_coming = state.at_work[fork] - len(tasks) - sum(1 for task in closed if task.fork == fork)
+    needed = join.needed(ref.size)
+    if join.strategy != "all" and len(tasks) < needed:
+        if still_coming:
+            return
+        message = f"plan {plan!r} waits for {needed} of {ref.size} branches, and only {len(tasks)} have arrived; no more will"
+        yield Fail(ErrorInfo(code="join_starved", message=message))
+    elif not still_coming or join.strategy != "all":
+        in_order = tuple(sorted(tasks, key=lambda task: branch_number(task.branch[-1])))
+        yield RunPlan(plan, in_order, ref.branch, make_id(state.lifetime_id, "join", plan, fork), joins=fork)
+
+
+def _settle(state: RunState, closed: list[TaskRef]) -> Iterable[Command]:
+    """Nothing is at work any more: the branches that reached `End` are the result, and if none has, the run has run dry."""
+    if state.at_work[""] > len(closed) or state.requests:
+        return
+    if state.ends:
+        yield Complete(_in_order(state.ends))
+    else:
+        names = ", ".join(sorted({task.name for task in closed})) or "none"
+        yield Fail(ErrorInfo(code="join_starved", message=f"every branch has ended without reaching End; failed and ignored: {names}"))
+
+
+def _in_order(ends: list[EndRef]) -> tuple[EndRef, ...]:
+    return tuple(sorted(ends, key=lambda end: [branch_number(branch) for branch in end.branch]))
+
+
+def _follow(state: RunState, choice: ChoiceRef, item: NextRef) -> StartTask:
+    return _start(state, item.name, choice, item.branch, Edge(choice.plan, item.name).id, item.index)
+
+
+def _start(state: RunState, name: str, choice: ChoiceRef | None, branch: Path, edge: str, index: int) -> StartTask:
+    input_id = make_id(state.lifetime_id, choice.exec_id if choice else START, edge, index)
     return StartTask(
         name=name,
         choice=choice,
+        branch=branch,
         edge=edge,
         input_id=input_id,
         exec_id=make_id(state.lifetime_id, input_id, 1),
-        iteration_idx=state.dispatched.get(name, 0),
+        iteration_idx=state.visits.get((name, branch), 0),
     )
 
 
 def illegal_route(graph: AgentGraph, plan: str, names: tuple[str, ...]) -> ErrorInfo | None:
     """Why a Plan's choice is not allowed by the graph, or None if it is."""
-    routes = graph.routes[plan]
-    if len(names) != 1:
-        return ErrorInfo(
-            code="illegal_route",
-            message=f"plan {plan!r} chose {len(names)} tasks; without PARALLEL edges it must choose one of {list(routes)}",
-        )
-    if names[0] not in routes:
-        return ErrorInfo(
-            code="illegal_route", message=f"plan {plan!r} chose {names[0]!r}, to which no edge leads; it may choose {list(routes)}"
-        )
+    types = {edge.target: edge.type for edge in graph.choices(plan)}
+    unknown = [name for name in names if name not in types]
+    if unknown:
+        return _illegal(f"plan {plan!r} chose {unknown[0]!r}, to which no edge leads; it may choose {list(types)}")
+    if not names:
+        return _illegal(f"plan {plan!r} chose nothing; it may choose {list(types)}")
+    if len(names) > 1 and any(types[name] != "PARALLEL" for name in names):
+        return _illegal(f"plan {plan!r} chose {list(names)}; only PARALLEL edges can be taken together")
     return None
+
+
+def _illegal(message: str) -> ErrorInfo:
+    return ErrorInfo(code="illegal_route", message=message)
