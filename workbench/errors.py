@@ -37,6 +37,7 @@ expected and what to do next.
     │   ├── SandboxRefused           the engine does not run this code faithfully
     │   ├── SandboxLimit             wall clock, memory, recursion, output or call limit
     │   └── SandboxCrashed           the worker process died
+    ├── NoEdge                       no edge of the graph may be taken
     ├── NodeTimeout                  a Task or Plan did not finish in time
     ├── ReplayDivergence             recorded and repeated execution differ
     └── ModelError                   the model gave no reply
@@ -293,6 +294,12 @@ class SandboxCrashed(SandboxError):
     """The worker process died; the session is rebuilt from its stream when it is next used."""
 
     code = "sandbox_crashed"
+
+
+class NoEdge(WorkbenchError):
+    """No edge of the graph may be taken from where a run stands."""
+
+    code = "no_edge"
 
 
 class NodeTimeout(WorkbenchError):

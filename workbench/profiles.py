@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.agents.rebind import rebind
+from workbench.current import set_current
 from workbench.errors import ConfigurationError
 from workbench.loop import run_sync
 from workbench.runtime.clock import TickingClock, seeded_ids
-from workbench.current import set_current
 from workbench.runtime.workbench import Workbench
 
 PORTS = ("state", "bus", "blobs", "kv")

@@ -9,7 +9,7 @@ import pytest
 
 import workbench as wb
 from workbench.errors import GraphError, UserError
-from workbench.graph.graph import Edge
+from workbench.graph.edges import Edge, Join
 
 
 @wb.task
@@ -64,7 +64,20 @@ FAULTS = {
     ),
     "an edge out of End": ([fetch], [("Start", "fetch"), ("fetch", "End"), ("End", "fetch")], {}, "out of End"),
     "an edge into Start": ([fetch], [("Start", "fetch"), ("fetch", "End"), ("fetch", "Start")], {}, "into Start"),
-    "an edge of no known type": ([fetch], [("Start", "fetch", "PARALLEL"), ("fetch", "End")], {}, "type 'PARALLEL'"),
+    "an edge of no known type": ([fetch], [("Start", "fetch", "SIDEWAYS"), ("fetch", "End")], {}, "type 'SIDEWAYS'"),
+    "a fork by a task": ([fetch, tidy], [("Start", "fetch"), ("fetch", "tidy", "PARALLEL"), ("tidy", "End")], {}, "a plan forks"),
+    "a join without a fork": ([fetch, tidy, review], [GOOD[0], ("fetch", "review", "JOIN"), *GOOD[2:]], {}, "no PARALLEL edge leads there"),
+    "a join out of a plan": ([fetch, tidy, review], [*GOOD[:2], ("review", "tidy", "JOIN"), *GOOD[3:]], {}, "tasks join at a plan"),
+    "an n_of join without a number": (
+        [fetch, tidy, review],
+        [*GOOD[:2], ("review", "tidy", "PARALLEL"), Edge("tidy", "review", "JOIN", join=Join(strategy="n_of")), GOOD[4]],
+        {},
+        "say how many",
+    ),
+    "terms of joining elsewhere": ([fetch], [("Start", "fetch"), Edge("fetch", "End", join=Join())], {}, "only JOIN edges have"),
+    "a branch elsewhere": ([fetch], [("Start", "fetch"), Edge("fetch", "End", branch="result")], {}, "once an item"),
+    "a conditional beginning": ([fetch], [Edge("Start", "fetch", condition="result"), ("fetch", "End")], {}, "out of Start"),
+    "an error edge out of a plan": ([fetch, tidy, review], [*GOOD[:4], Edge("review", "End", on="error")], {}, "only tasks fail"),
     "a NORMAL edge into End": ([fetch], [("Start", "fetch"), Edge("fetch", "End", "NORMAL")], {}, "edges into End are FINAL"),
     "a FINAL edge elsewhere": ([fetch], [Edge("Start", "fetch", "FINAL"), ("fetch", "End")], {}, "no others are"),
     "a plan after a plan": (
@@ -83,7 +96,7 @@ FAULTS = {
         [fetch, tidy, review],
         [("Start", "fetch"), ("fetch", "tidy"), ("fetch", "review"), ("tidy", "End"), ("review", "End")],
         {},
-        "one follower",
+        "without conditions",
     ),
     "an unreachable node": ([fetch, tidy], [("Start", "fetch"), ("fetch", "End"), ("tidy", "End")], {}, "'tidy' cannot be reached"),
     "a dead end": ([fetch, tidy, review], [*GOOD[:2], ("review", "tidy"), ("review", "End")], {}, "'tidy' cannot reach End"),
@@ -105,6 +118,12 @@ def test_every_fault_is_listed_at_once_and_in_the_message():
     assert all(fault in str(caught.value) for fault in found)
 
 
+@pytest.mark.parametrize("text", ["result.ok ==", "__import__('os')", "resul.ok", "result.__class__"])
+def test_a_condition_that_is_no_expression_is_refused_with_its_edge(text):
+    with pytest.raises(UserError, match="edge review->tidy"):
+        Edge("review", "tidy", condition=text)
+
+
 @pytest.mark.parametrize("version", ["1.0.0", "0.0.1", "10.20.30", "1.0.0-rc.1", "1.0.0+build.5"])
 def test_semantic_versions_are_accepted(version):
     assert graph(version=version).version == version
@@ -116,13 +135,13 @@ def test_other_versions_are_refused(version):
 
 
 def test_a_graph_with_a_cycle_is_accepted():
-    assert graph().routes["review"] == ("tidy", "End")
+    assert [edge.target for edge in graph().choices("review")] == ["tidy", "End"]
 
 
 def test_an_implicit_plan_stands_between_tasks_and_before_the_end():
     made = graph([fetch, tidy], [("Start", "fetch"), ("fetch", "tidy"), ("tidy", "End")])
-    assert [plan.name for plan in made.plans.values()] == ["fetch->tidy", "tidy->End"]
-    assert made.routes == {"fetch->tidy": ("tidy",), "tidy->End": ("End",)}
+    assert list(made.plans) == ["fetch->tidy", "tidy->End"]
+    assert [[edge.target for edge in made.choices(plan)] for plan in made.plans] == [["tidy"], ["End"]]
     assert set(made.nodes) == {"fetch", "tidy"}
 
 
@@ -148,6 +167,10 @@ def test_the_hash_does_not_depend_on_the_order_of_nodes_and_edges():
         lambda: graph([fetch, wb.task(idempotent=True)(tidy.run), review]),
         lambda: graph([fetch, tidy, wb.plan(timeout=2.0)(review.choose)]),
         lambda: graph(edges=[*GOOD, ("review", "fetch")]),
+        lambda: graph(edges=[*GOOD[:4], Edge("review", "End", priority=1)]),
+        lambda: graph(edges=[*GOOD[:4], Edge("review", "End", condition="result.ok")]),
+        lambda: wb.AgentGraph("g", nodes=[fetch, tidy, review], edges=GOOD, final_policy="first"),
+        lambda: graph([fetch, wb.task(retries=2)(tidy.run), review]),
     ],
 )
 def test_the_hash_changes_with_name_version_options_and_edges(changed):
@@ -158,7 +181,7 @@ def test_a_graph_cannot_be_changed():
     made = graph()
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.version = "2.0.0"
-    for mapping in (made.nodes, made.plans, made.routes):
+    for mapping in (made.nodes, made.plans):
         with pytest.raises(TypeError):
             mapping["fetch"] = None
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -138,7 +138,7 @@ def test_a_choice_of_several_tasks_is_carried_out_one_by_one() -> None:
     run = numbered(
         created(), planned("p", "x", "y", "x"), started("1", "p", name="x"), started("2", "p", name="y"), started("3", "p", name="x")
     )
-    left = [[ref.next_names for ref in fold(run[:seq]).choices.values()] for seq in range(2, 6)]
+    left = [[tuple(item.name for item in ref.next) for ref in fold(run[:seq]).choices.values()] for seq in range(2, 6)]
     assert left == [[("x", "y", "x")], [("y", "x")], [("x",)], []]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from workbench.graph.edges import END, START, Edge
+from workbench.graph.edges import START, Edge
 from workbench.graph.nodes import Node, Plan, Task
+from workbench.record.envelope import END
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?", re.ASCII)
 

@@ -177,7 +177,7 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         del state.open_calls[call_id]
     state.totals.tasks += 1
     _count(state.totals, entry)
-    if _is_open(state, started.branch):
+    if is_open(state, started.branch):
         error = entry.result.error if entry.result else None
         state.unrouted[header.exec_id] = replace(started, seq=entry.seq, status=header.status, error=error)
 
@@ -244,12 +244,12 @@ def _plan(state: RunState, entry: PlanExecution) -> None:
         state.forks[header.exec_id] = ForkRef(plan=header.name, size=len(inner), branch=header.branch_path)
     seqs = tuple(task.seq for task in looked_at)
     items = []
-    for index, (task, branch) in enumerate(zip(result.next_tasks, inner, strict=True)):
-        if task.name == END:
+    for index, (chosen, branch) in enumerate(zip(result.next_tasks, inner, strict=True)):
+        if chosen.name == END:
             state.ends.append(EndRef(seq=entry.seq, index=index, task_seqs=seqs, branch=branch))
         else:
             _enter(state, branch)
-            items.append(NextRef(name=task.name, index=index, branch=branch))
+            items.append(NextRef(name=chosen.name, index=index, branch=branch))
     if items or result.error is not None:
         state.choices[header.exec_id] = ChoiceRef(
             exec_id=header.exec_id,
@@ -274,7 +274,7 @@ def _leave(state: RunState, path: Path) -> None:
         state.at_work[fork] -= 1
 
 
-def _is_open(state: RunState, path: Path) -> bool:
+def is_open(state: RunState, path: Path) -> bool:
     """Whether a result in this branch still counts: no join has closed a fork around it."""
     return all(fork_of(branch) in state.forks for branch in path)
 
@@ -286,7 +286,7 @@ def _close(state: RunState, fork: str) -> None:
             del state.unrouted[exec_id]
             _leave(state, task.branch)
     for task in state.running.values():
-        if any(fork_of(branch) == fork for branch in task.branch) and _is_open(state, task.branch):
+        if any(fork_of(branch) == fork for branch in task.branch) and is_open(state, task.branch):
             _leave(state, task.branch)
     for exec_id, choice in [*state.choices.items()]:
         left = tuple(item for item in choice.next if not any(fork_of(branch) == fork for branch in item.branch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -20,6 +21,10 @@ class Clock(Protocol):
         """Seconds; only differences mean anything."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -29,6 +34,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class TickingClock:
@@ -45,6 +53,10 @@ class TickingClock:
     def monotonic(self) -> float:
         self._ticks += 1
         return self._ticks / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self._ticks += round(seconds * 1000)
 
 
 def random_id() -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from workbench.errors import ReplayDivergence, StoreError, ToolDenied, ToolError, ToolFailed, ToolOutputInvalid, UnencodableValue, UserError
 from workbench.record.codec import digest, sha256, to_json
 from workbench.record.envelope import HitlRequest, Links, Telemetry, ToolCallEntry
-from workbench.record.state import TaskRef
+from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime

@@ -1,7 +1,7 @@
 """What was appended → what happens next → its dispatch. No user code runs here.
 
-One coroutine drives a lifetime. What follows from a finished Task (the Plan's choice, the next dispatch) is stored in one transaction with
-it, unless the Plan runs in a thread and might take long: then the finish is made durable first.
+One coroutine drives a lifetime. What follows from a finished Task (the Plan's choice, the next dispatches) is stored in one transaction
+with it, unless the Plan runs in a thread and might take long: then the finish is made durable first.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import Any
 
 from workbench.errors import StoreError, WorkbenchError
 from workbench.record.envelope import LifetimeEvent, Links, TaskExecution, TaskResult
-from workbench.record.state import TaskRef
-from workbench.record.values import ErrorInfo
+from workbench.record.refs import TaskRef
+from workbench.record.state import is_open
+from workbench.record.values import ErrorInfo, Payload, Status
 from workbench.runtime.context import leave_open_calls
-from workbench.runtime.decide import Complete, Fail, RunPlan, StartTask, decide
+from workbench.runtime.crew import Crew
+from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, StartTask, decide
 from workbench.runtime.executor import Executor, StopOrder, chosen_payload
 from workbench.runtime.lifetime import Lifetime
 
@@ -59,83 +62,79 @@ class ControlPlane:
             life.ended.set_result(None)
 
     async def _to_the_end(self, life: Lifetime) -> None:
+        crew = Crew(life, self._executor, in_turn=self._executor.inline)
         try:
             if life.binding.on_open is not None:
                 await life.binding.on_open(life)
-            for ref in list(life.state.running.values()):
-                await self._executor.run_task(life, ref, cut_off=True)
+            if life.state.running:
+                await crew.work(list(life.state.running.values()), cut_off=True)
             while not life.state.terminal:
-                for ref in await self._advance(life):
-                    await self._executor.run_task(life, ref)
+                await crew.work(await self._advance(life, crew))
                 await asyncio.sleep(0)  # nothing above has to wait, and other runs, and an order to stop, must have their turn
         except asyncio.CancelledError:
             if life.broken is not None:
+                await crew.dismiss()
                 raise life.broken from None
             if life.stop_reason is None:
+                await crew.dismiss()
                 raise
-            await self._abort(life, life.stop_reason)
+            await self._abort(life, crew, life.stop_reason)
         except StopOrder as stopped:
-            await self._abort(life, str(stopped))
+            await self._abort(life, crew, str(stopped))
+        except BaseException:
+            await crew.dismiss()
+            raise
 
-    async def _advance(self, life: Lifetime) -> list[TaskRef]:
+    async def _advance(self, life: Lifetime, crew: Crew) -> list[TaskRef]:
         """Carry out every decision the state calls for, store it, and return the Tasks to run."""
         dispatched: list[TaskRef] = []
-        while commands := decide(life.graph, life.state):
+        while commands := [command for command in decide(life.graph, life.state) if _is_due(command, crew)]:
             if life.stop_reason is not None:
                 # A node's code may have swallowed the cancellation.
                 raise StopOrder(life.stop_reason)
             for command in commands:
                 match command:
                     case RunPlan():
-                        if not life.graph.plans[command.task.name].is_async:
-                            await life.commit()
                         await self._executor.run_plan(life, command)
+                        if command.joins is not None:
+                            await self._dismiss_superseded(life, crew)
                     case StartTask():
                         dispatched.append(_dispatch(life, command))
+                    case Retry():
+                        dispatched.append(_dispatch_again(life, command))
                     case Complete():
-                        output = await chosen_payload(life, command.choice.seq, command.choice.task_seqs, "End")
-                        life.write(
-                            LifetimeEvent,
-                            phase="ended",
-                            to_status="completed",
-                            header=life.header(life.journal.lifetime_id, "ended", "SUCCEEDED"),
-                            output=output,
-                        )
+                        await self._end(life, crew, to_status="completed", output=await _output(life, command))
                     case Fail():
-                        await self._fail(life, command)
+                        await self._end(life, crew, to_status="failed", error=command.error)
                 if life.state.terminal:
                     break
         await life.commit()
-        return dispatched
+        return [ref for ref in dispatched if ref.exec_id in life.state.running]
 
-    async def _fail(self, life: Lifetime, command: Fail) -> None:
-        error = command.error
-        if command.task is not None:
-            failed = await life.entry(command.task.seq)
-            assert isinstance(failed, TaskExecution)
-            error = failed.result.error if failed.result else None
-        life.write(
-            LifetimeEvent,
-            phase="ended",
-            to_status="failed",
-            header=life.header(life.journal.lifetime_id, "ended", "FAILED"),
-            error=error or ErrorInfo(code="failed", message="the run failed"),
-        )
+    async def _dismiss_superseded(self, life: Lifetime, crew: Crew) -> None:
+        """A join has looked: what is still running in its fork no longer counts."""
+        late = [ref for ref in life.state.running.values() if not is_open(life.state, ref.branch)]
+        await crew.dismiss([ref.exec_id for ref in late])
+        for ref in late:
+            await _write_cancelled(life, ref, code="superseded", message="enough other branches had arrived")
 
-    async def _abort(self, life: Lifetime, reason: str) -> None:
+    async def _end(self, life: Lifetime, crew: Crew, **how: Any) -> None:
+        """Write the end, after cancelling what is still at work in other branches."""
+        await crew.dismiss()
+        for ref in list(life.state.running.values()):
+            await _write_cancelled(life, ref, code="superseded", message="the run has ended in another branch")
+        status: Status = "SUCCEEDED" if how["to_status"] == "completed" else "FAILED"
+        life.write(LifetimeEvent, phase="ended", header=life.header(life.journal.lifetime_id, "ended", status), **how)
+
+    async def _abort(self, life: Lifetime, crew: Crew, reason: str) -> None:
         """Close what was running, say of every call in flight that its outcome is unknown, and end the lifetime."""
         await _forget_cancellation()
+        await crew.dismiss()
         if life.state.terminal:  # the end was written before the order to stop arrived
             await life.commit()
             return
         for ref in list(life.state.running.values()):
-            await leave_open_calls(life, ref.exec_id, "the run was stopped during the call; it may have happened")
-            life.write(
-                TaskExecution,
-                phase="finished",
-                header=life.header(ref.exec_id, ref.name, "CANCELLED", attempt=ref.attempt, iteration_idx=ref.iteration_idx),
-                result=TaskResult(error=ErrorInfo(code="stopped", message=reason)),
-            )
+            await _write_cancelled(life, ref, code="stopped", message=reason)
         life.write(
             LifetimeEvent,
             phase="ended",
@@ -146,14 +145,56 @@ class ControlPlane:
         await life.commit()
 
 
+def _is_due(command: Command, crew: Crew) -> bool:
+    return not isinstance(command, Retry) or crew.is_due(command.exec_id, command.wait)
+
+
 def _dispatch(life: Lifetime, command: StartTask) -> TaskRef:
     choice = command.choice
     links = Links(parent_plan_exec_id=choice.exec_id, parent_plan_name=choice.plan) if choice else Links()
     header = life.header(
-        command.exec_id, command.name, "RUNNING", input_id=command.input_id, iteration_idx=command.iteration_idx, edge_taken=command.edge
+        command.exec_id,
+        command.name,
+        "RUNNING",
+        input_id=command.input_id,
+        iteration_idx=command.iteration_idx,
+        edge_taken=command.edge,
+        branch_path=command.branch,
     )
     life.write(TaskExecution, phase="started", header=header, links=links)
     return life.state.running[command.exec_id]
+
+
+def _dispatch_again(life: Lifetime, command: Retry) -> TaskRef:
+    task, choice = command.task, command.task.choice
+    header = life.header(
+        command.exec_id,
+        task.name,
+        "RUNNING",
+        input_id=task.input_id,
+        iteration_idx=task.iteration_idx,
+        branch_path=task.branch,
+        attempt=task.attempt + 1,
+    )
+    links = Links(supersedes=task.exec_id)
+    if choice is not None:
+        links = Links(supersedes=task.exec_id, parent_plan_exec_id=choice.exec_id, parent_plan_name=choice.plan)
+    life.write(TaskExecution, phase="started", header=header, links=links)
+    return life.state.running[command.exec_id]
+
+
+async def _write_cancelled(life: Lifetime, ref: TaskRef, *, code: str, message: str) -> None:
+    await leave_open_calls(life, ref.exec_id, "the run was stopped during the call; it may have happened")
+    header = life.header(ref.exec_id, ref.name, "CANCELLED", attempt=ref.attempt, iteration_idx=ref.iteration_idx, branch_path=ref.branch)
+    life.write(TaskExecution, phase="finished", header=header, result=TaskResult(error=ErrorInfo(code=code, message=message)))
+
+
+async def _output(life: Lifetime, command: Complete) -> Payload | None:
+    """What the run's value is: what the branch that reached `End` brought; of several, the list in the order of the branches."""
+    payloads = [await chosen_payload(life, end.seq, end.index, end.task_seqs) for end in command.ends]
+    if len(payloads) == 1:
+        return payloads[0]
+    return await life.plane.payload([await life.plane.value(payload) for payload in payloads])
 
 
 async def _forget_cancellation() -> None:

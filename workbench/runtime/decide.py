@@ -8,9 +8,9 @@ but the order of the entries.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workbench.graph.edges import START, Edge
+from workbench.graph.edges import START, Edge, Join
 from workbench.graph.graph import AgentGraph
 from workbench.record.refs import ChoiceRef, EndRef, NextRef, Path, TaskRef, branch_number
 from workbench.record.state import RunState
@@ -71,17 +71,19 @@ Command = RunPlan | StartTask | Retry | Complete | Fail
 
 
 def decide(graph: AgentGraph, state: RunState) -> list[Command]:
-    """The commands that a lifetime in this state calls for; none while everything at work is running, a person is asked, or it has ended."""
+    """The commands that a lifetime in this state calls for; none while all that is at work is running, and none after the end."""
     if state.terminal:
         return []
     if not state.dispatched:
-        return [_start(state, graph.entry, None, (), Edge(START, graph.entry).id, 0)]
+        return [_start(state, Edge(START, graph.entry), None, NextRef(name=graph.entry, index=0, branch=()))]
     failed = next((choice.error for choice in state.choices.values() if choice.error is not None), None)
     if failed is not None:
         return [Fail(failed)]
     if state.ends and graph.final_policy == "first":
         return [Complete(_in_order(state.ends))]
-    commands: list[Command] = [_follow(state, choice, item) for choice in state.choices.values() for item in choice.next]
+    commands: list[Command] = [
+        _start(state, Edge(choice.plan, item.name), choice, item) for choice in state.choices.values() for item in choice.next
+    ]
     arrived: dict[tuple[str, str], list[TaskRef]] = {}
     closed: list[TaskRef] = []
     for task in state.unrouted.values():
@@ -102,7 +104,8 @@ def decide(graph: AgentGraph, state: RunState) -> list[Command]:
             case command:
                 commands.append(command)
     for (fork, plan), tasks in arrived.items():
-        commands.extend(_gather(graph, state, fork, plan, tasks, closed))
+        lost = sum(1 for task in closed if task.fork == fork)
+        commands.extend(_gather(state, graph.join(plan), RunPlan(plan, tuple(tasks), (), "", joins=fork), lost))
     if not commands and not state.running:
         commands.extend(_settle(state, closed))
     return commands
@@ -136,19 +139,20 @@ def _look(state: RunState, graph: AgentGraph, task: TaskRef) -> RunPlan:
     return RunPlan(plan, (task,), task.branch, make_id(state.lifetime_id, "plan", task.exec_id))
 
 
-def _gather(graph: AgentGraph, state: RunState, fork: str, plan: str, tasks: list[TaskRef], closed: list[TaskRef]) -> Iterable[Command]:
-    """The join's Plan, once enough branches have arrived; its failure, once no more can."""
-    join, ref = graph.join(plan), state.forks[fork]
-    still_coming = state.at_work[fork] - len(tasks) - sum(1 for task in closed if task.fork == fork)
+def _gather(state: RunState, join: Join, arrived: RunPlan, lost: int) -> Iterable[Command]:
+    """The join's Plan, once enough branches have arrived; its failure, once no more can. `lost` branches failed and are ignored."""
+    fork = arrived.joins or ""
+    ref, count = state.forks[fork], len(arrived.tasks)
+    still_coming = state.at_work[fork] - count - lost
     needed = join.needed(ref.size)
-    if join.strategy != "all" and len(tasks) < needed:
-        if still_coming:
-            return
-        message = f"plan {plan!r} waits for {needed} of {ref.size} branches, and only {len(tasks)} have arrived; no more will"
-        yield Fail(ErrorInfo(code="join_starved", message=message))
+    if join.strategy != "all" and count < needed:
+        if not still_coming:
+            message = f"plan {arrived.plan!r} waits for {needed} of {ref.size} branches, and only {count} have arrived; no more will"
+            yield Fail(ErrorInfo(code="join_starved", message=message))
     elif not still_coming or join.strategy != "all":
-        in_order = tuple(sorted(tasks, key=lambda task: branch_number(task.branch[-1])))
-        yield RunPlan(plan, in_order, ref.branch, make_id(state.lifetime_id, "join", plan, fork), joins=fork)
+        in_order = tuple(sorted(arrived.tasks, key=lambda task: branch_number(task.branch[-1])))
+        exec_id = make_id(state.lifetime_id, "join", arrived.plan, fork)
+        yield replace(arrived, tasks=in_order, branch=ref.branch, exec_id=exec_id)
 
 
 def _settle(state: RunState, closed: list[TaskRef]) -> Iterable[Command]:
@@ -166,20 +170,16 @@ def _in_order(ends: list[EndRef]) -> tuple[EndRef, ...]:
     return tuple(sorted(ends, key=lambda end: [branch_number(branch) for branch in end.branch]))
 
 
-def _follow(state: RunState, choice: ChoiceRef, item: NextRef) -> StartTask:
-    return _start(state, item.name, choice, item.branch, Edge(choice.plan, item.name).id, item.index)
-
-
-def _start(state: RunState, name: str, choice: ChoiceRef | None, branch: Path, edge: str, index: int) -> StartTask:
-    input_id = make_id(state.lifetime_id, choice.exec_id if choice else START, edge, index)
+def _start(state: RunState, edge: Edge, choice: ChoiceRef | None, item: NextRef) -> StartTask:
+    input_id = make_id(state.lifetime_id, choice.exec_id if choice else START, edge.id, item.index)
     return StartTask(
-        name=name,
+        name=item.name,
         choice=choice,
-        branch=branch,
-        edge=edge,
+        branch=item.branch,
+        edge=edge.id,
         input_id=input_id,
         exec_id=make_id(state.lifetime_id, input_id, 1),
-        iteration_idx=state.visits.get((name, branch), 0),
+        iteration_idx=state.visits.get((item.name, item.branch), 0),
     )
 
 

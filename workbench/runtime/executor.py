@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from workbench.errors import NodeTimeout, RunStopped, StoreError, ToolOutputInvalid, WorkbenchError
+from workbench.errors import NodeTimeout, NoEdge, RunStopped, StoreError, ToolOutputInvalid, WorkbenchError
+from workbench.graph.edges import Edge
+from workbench.graph.graph import AgentGraph
 from workbench.graph.nodes import Plan, PlanInput, Task
 from workbench.record.envelope import Links, NextTask, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
-from workbench.record.state import TaskRef
+from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload
 from workbench.runtime.context import TaskContext, leave_open_calls, unknown_outcome
 from workbench.runtime.decide import RunPlan, illegal_route
@@ -30,7 +32,7 @@ class Executor:
     """Runs nodes. `inline` runs plain functions on the loop itself, for the deterministic test profile."""
 
     def __init__(self, *, inline: bool = False) -> None:
-        self._inline = inline
+        self.inline = inline
 
     async def run_task(self, life: Lifetime, ref: TaskRef, *, cut_off: bool = False) -> None:
         """Run a dispatched Task and write its `finished` entry, whatever comes of it. `cut_off`: a crash ended it the first time."""
@@ -59,6 +61,7 @@ class Executor:
                 attempt=ref.attempt,
                 iteration_idx=ref.iteration_idx,
                 input_id=ref.input_id,
+                branch_path=ref.branch,
                 ended_at=life.clock.now(),
             ),
             links=Links(**context.links),
@@ -68,33 +71,57 @@ class Executor:
         )
 
     async def run_plan(self, life: Lifetime, command: RunPlan) -> None:
-        """Let a Plan choose and write its entry; a choice the graph does not allow is recorded as an error."""
-        looked_at = await life.entry(command.task.seq)
-        assert isinstance(looked_at, TaskExecution)
-        plan = life.graph.plans[command.task.name]
+        """Let a Plan choose and write its entry; a choice the graph does not allow is recorded as an error.
+
+        A Plan that runs in a thread might take long, so what it looks at is made durable first.
+        """
+        looked_at = [await _finished(life, task.seq) for task in command.tasks]
+        edge: Edge | None = None
+        name = command.plan or f"{command.tasks[0].name}->?"
         error: ErrorInfo | None = None
         result = PlanResult()
         try:
-            value = await life.plane.value(looked_at.result.output if looked_at.result else None)
-            settings = life.state.manifest.resources if life.state.manifest else {}
-            given = PlanInput(executions=[looked_at], values=[value], settings=settings, dispatched=dict(life.state.dispatched))
-            choice = await self._choose(life, plan, given)
-            result = await self._spilled(life, _plan_result(plan.name, choice))
+            values = [await life.plane.value(entry.result.output if entry.result else None) for entry in looked_at]
+            known = _known(command, values)
+            if command.joins is None:
+                edge = _edge_that_holds(life.graph, command.tasks[0], known)
+                name = life.graph.plan_on(edge).name
+            plan = life.graph.plans[name]
+            if not plan.is_async:
+                await life.commit()
+            choice = await self._choose(life, plan, self._plan_input(life, looked_at, values))
+            result = await self._spilled(life, _plan_result(life.graph, plan.name, choice, known))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
-            error = _settled(life, plan.name, failure)
+            error = _settled(life, name, failure)
+        last = command.tasks[-1]
         life.write(
             PlanExecution,
-            header=life.header(command.exec_id, plan.name, "FAILED" if error else "SUCCEEDED", iteration_idx=command.task.iteration_idx),
-            links=Links(parent_task_exec_ids=(command.task.exec_id,), parent_task_names=(command.task.name,)),
+            header=life.header(
+                command.exec_id,
+                name,
+                "FAILED" if error else "SUCCEEDED",
+                iteration_idx=last.iteration_idx,
+                branch_path=command.branch,
+                edge_taken=edge.id if edge else f"{last.name}->{name}",
+            ),
+            links=Links(
+                parent_task_exec_ids=tuple(task.exec_id for task in command.tasks),
+                parent_task_names=tuple(task.name for task in command.tasks),
+                joins=command.joins,
+            ),
             result=PlanResult(error=error, reason=result.reason) if error else result,
         )
+
+    def _plan_input(self, life: Lifetime, looked_at: list[TaskExecution], values: list[Any]) -> PlanInput:
+        settings = life.state.manifest.resources if life.state.manifest else {}
+        return PlanInput(executions=looked_at, values=values, settings=settings, dispatched=dict(life.state.dispatched))
 
     async def _input(self, life: Lifetime, ref: TaskRef) -> Any:
         """What the Task receives: its Plan's arguments, or the output the Plan looked at; the lifetime's input for the first Task."""
         if ref.choice is None:
             return await life.plane.value(life.state.input)
-        return await life.plane.value(await chosen_payload(life, ref.choice.seq, ref.choice.task_seqs, ref.name))
+        return await life.plane.value(await chosen_payload(life, ref.choice.seq, ref.index, ref.choice.task_seqs))
 
     async def _limited(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
         with context.limit(task.timeout) as limit:
@@ -125,7 +152,7 @@ class Executor:
 
     async def _in_thread(self, life: Lifetime, function: Callable[[], Any]) -> Any:
         """Run a plain function in the run's thread. One that outlives its limit is left behind with its thread, which cannot be killed."""
-        if self._inline:
+        if self.inline:
             return function()
         thread, life.thread = life.thread or ToolThread(), None
         try:
@@ -148,31 +175,83 @@ class Executor:
 
     async def _spilled(self, life: Lifetime, result: PlanResult) -> PlanResult:
         tasks = [
-            task if task.args is None else NextTask(name=task.name, args=await life.plane.spill(task.args)) for task in result.next_tasks
+            task if task.args is None else task.model_copy(update={"args": await life.plane.spill(task.args)}) for task in result.next_tasks
         ]
         return result.model_copy(update={"next_tasks": tuple(tasks)})
 
 
-async def chosen_payload(life: Lifetime, plan_seq: int, task_seqs: tuple[int, ...], name: str) -> Payload | None:
-    """What a Plan's choice hands to the node it chose: its own arguments if it gave any, else the output it looked at."""
+async def chosen_payload(life: Lifetime, plan_seq: int, index: int, task_seqs: tuple[int, ...]) -> Payload | None:
+    """What a Plan's choice hands on: its own arguments if it gave any, else the output it looked at; behind a JOIN the list of them."""
     choice = await life.entry(plan_seq)
     assert isinstance(choice, PlanExecution)
-    chosen = next(task for task in choice.result.next_tasks if task.name == name)
+    chosen = choice.result.next_tasks[index]
     if chosen.args is not None:
         return chosen.args
-    upstream = await life.entry(task_seqs[0])
-    assert isinstance(upstream, TaskExecution)
-    return upstream.result.output if upstream.result else None
+    outputs = [entry.result.output if entry.result else None for entry in [await _finished(life, seq) for seq in task_seqs]]
+    if choice.links.joins is None:
+        return outputs[0]
+    return await life.plane.payload([await life.plane.value(output) for output in outputs])
 
 
-def _plan_result(plan: str, choice: Any) -> PlanResult:
-    if isinstance(choice, PlanResult):
-        return choice
-    if isinstance(choice, str):
-        return PlanResult.to(choice)
-    if isinstance(choice, list | tuple) and all(isinstance(name, str) for name in choice):
-        return PlanResult(next_tasks=tuple(NextTask(name=name) for name in choice))
-    raise ToolOutputInvalid(f"plan {plan!r} returned a {type(choice).__name__}; return a task's name, a list of names, or a PlanResult")
+async def _finished(life: Lifetime, seq: int) -> TaskExecution:
+    entry = await life.entry(seq)
+    assert isinstance(entry, TaskExecution)
+    return entry
+
+
+def _known(command: RunPlan, values: list[Any]) -> dict[str, Any]:
+    """What the conditions of edges may read; behind a JOIN the result is the list of the branches' results."""
+    last = command.tasks[-1]
+    return {
+        "result": values if command.joins is not None else values[0],
+        "error": last.error.code if last.error else None,
+        "attempt": last.attempt,
+        "iteration_idx": last.iteration_idx,
+    }
+
+
+def _edge_that_holds(graph: AgentGraph, task: TaskRef, known: dict[str, Any]) -> Edge:
+    """The edge a finished Task takes: the first whose condition holds."""
+    edges = graph.followers(task.name, failed=task.status != "SUCCEEDED")
+    edge = next((edge for edge in edges if edge.holds(known)), None)
+    if edge is None:
+        raise NoEdge(f"no edge out of task {task.name!r} may be taken: none of {[edge.condition for edge in edges]} holds")
+    return edge
+
+
+def _plan_result(graph: AgentGraph, plan: str, choice: Any, known: dict[str, Any]) -> PlanResult:
+    if choice is None:
+        result = _by_conditions(graph, plan, known)
+    elif isinstance(choice, PlanResult):
+        result = choice
+    elif isinstance(choice, str):
+        result = PlanResult.to(choice)
+    elif isinstance(choice, list | tuple) and all(isinstance(name, str) for name in choice):
+        result = PlanResult(next_tasks=tuple(NextTask(name=name) for name in choice))
+    else:
+        raise ToolOutputInvalid(
+            f"plan {plan!r} returned a {type(choice).__name__}; return a task's name, a list of names, a PlanResult, or None"
+        )
+    forks = {edge.target for edge in graph.choices(plan) if edge.type == "PARALLEL"}
+    return result.model_copy(update={"fork": bool(forks.intersection(result.next_task_names))})
+
+
+def _by_conditions(graph: AgentGraph, plan: str, known: dict[str, Any]) -> PlanResult:
+    """The choice that the conditions of a Plan's edges make: every PARALLEL edge that holds, or else the first edge that does."""
+    holding = [edge for edge in graph.choices(plan) if edge.holds(known)]
+    parallel = [edge for edge in holding if edge.type == "PARALLEL"]
+    if not holding:
+        conditions = [edge.condition for edge in graph.choices(plan)]
+        raise NoEdge(f"plan {plan!r} left the choice to its edges, and none of {conditions} holds")
+    if holding[0] not in parallel:
+        return PlanResult.to(holding[0].target)
+    tasks: list[NextTask] = []
+    for edge in parallel:
+        if edge.branch is None:
+            tasks.append(NextTask(name=edge.target))
+        else:
+            tasks.extend(PlanResult.each(edge.target, edge.items(known)).next_tasks)
+    return PlanResult(next_tasks=tuple(tasks))
 
 
 def _settled(life: Lifetime, node: str, failure: BaseException) -> ErrorInfo:

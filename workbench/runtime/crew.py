@@ -1,0 +1,60 @@
+"""Crew: the executions of one lifetime that are under way in this process, and the waits before its retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from workbench.record.refs import TaskRef
+from workbench.runtime.executor import Executor
+from workbench.runtime.lifetime import Lifetime
+
+
+class Crew:
+    """Begins executions and says when one has finished. Branches run at once; a lifetime with a single one runs it without an extra task.
+
+    `in_turn` runs branches one after the other, for the deterministic test profile.
+    """
+
+    def __init__(self, life: Lifetime, executor: Executor, *, in_turn: bool) -> None:
+        self._life = life
+        self._executor = executor
+        self._in_turn = in_turn
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._waits: dict[str, asyncio.Task[None]] = {}
+
+    async def work(self, refs: Sequence[TaskRef], *, cut_off: bool = False) -> None:
+        """Begin these executions, and return when at least one that is under way, or a wait, has come to its end."""
+        alone = len(refs) == 1 and not self._at_work and not self._waits
+        if alone or (self._in_turn and refs):
+            for ref in refs:
+                await self._executor.run_task(self._life, ref, cut_off=cut_off)
+            return
+        for ref in refs:
+            work = self._executor.run_task(self._life, ref, cut_off=cut_off)
+            self._at_work[ref.exec_id] = asyncio.get_running_loop().create_task(work)
+        under_way = {**self._at_work, **self._waits}
+        if under_way:
+            await asyncio.wait(under_way.values(), return_when=asyncio.FIRST_COMPLETED)
+        for exec_id in [exec_id for exec_id, task in self._at_work.items() if task.done()]:
+            self._at_work.pop(exec_id).result()
+
+    def is_due(self, exec_id: str, seconds: float) -> bool:
+        """Whether the wait before this execution is over; the first question begins it."""
+        if exec_id not in self._waits:
+            self._waits[exec_id] = asyncio.get_running_loop().create_task(self._life.clock.sleep(seconds))
+        if not self._waits[exec_id].done():
+            return False
+        del self._waits[exec_id]
+        return True
+
+    async def dismiss(self, exec_ids: Sequence[str] | None = None) -> None:
+        """Cancel these executions, or everything that is under way, and wait until they have stopped."""
+        chosen = list(self._at_work) if exec_ids is None else [exec_id for exec_id in exec_ids if exec_id in self._at_work]
+        tasks = [self._at_work.pop(exec_id) for exec_id in chosen]
+        if exec_ids is None:
+            tasks += self._waits.values()
+            self._waits = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
