@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.agents.rebind import rebind
+from workbench.current import set_current
 from workbench.errors import ConfigurationError
 from workbench.loop import run_sync
 from workbench.runtime.clock import TickingClock, seeded_ids
-from workbench.current import set_current
 from workbench.runtime.workbench import Workbench
 
 PORTS = ("state", "bus", "blobs", "kv")
@@ -51,6 +51,8 @@ def connect(
 def local(given: Mapping[str, str | None] | None = None, home: Path | None = None) -> Workbench:
     """The workbench of this machine; what `connect` does without making it the current one."""
     place = home or find_home()
+    if "?" in str(place):
+        raise ConfigurationError(f"{str(place)!r} has a '?' in it, where the path of a URL ends; set WORKBENCH_HOME to another directory")
     defaults = {
         "state": f"sqlite:///{(place / 'records.db').as_posix()}",
         "bus": "memory:",

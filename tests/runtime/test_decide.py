@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import random
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -72,26 +73,23 @@ def records() -> list[tuple[AgentGraph, tuple[AnyEntry, ...]]]:
     runs.append(agent.start("Add."))
     graphs = [run._life.graph for run in runs]
     for run in runs:
-        try:
+        with contextlib.suppress(wb.errors.RunFailed):
             run.result(20)
-        except wb.errors.RunFailed:
-            pass
     agent.close()
     found = [(graph, tuple(run.entries())) for graph, run in zip(graphs, runs, strict=True)]
     bench.close()
     return found
 
 
-prefixes = st.builds(
-    lambda seed: prefix_of(random.Random(seed)),
-    st.integers(0, 10_000),
-)
-
-
-def prefix_of(chance: random.Random) -> tuple[AgentGraph, list[AnyEntry], list[AnyEntry]]:
-    graph, entries = chance.choice(records())
-    cut = chance.randrange(1, len(entries) + 1)
+@st.composite
+def prefixes_of_records(draw) -> tuple[AgentGraph, list[AnyEntry], list[AnyEntry]]:
+    """A graph, a beginning of one of its records, and what followed."""
+    graph, entries = draw(st.sampled_from(records()))
+    cut = draw(st.integers(1, len(entries)))
     return graph, list(entries[:cut]), list(entries[cut:])
+
+
+prefixes = prefixes_of_records()
 
 
 @given(prefixes)
@@ -157,7 +155,7 @@ def test_tasks_and_plans_alternate_along_parent_links(which):
         elif isinstance(entry, TaskExecution) and entry.phase == "started" and entry.links.parent_plan_exec_id:
             assert kind_of[entry.links.parent_plan_exec_id] is PlanExecution
     order = [type(e) for e in entries if isinstance(e, PlanExecution) or (isinstance(e, TaskExecution) and e.phase == "finished")]
-    assert all(one is not other for one, other in zip(order, order[1:], strict=False))
+    assert all(one is not other for one, other in pairwise(order))
 
 
 def test_an_empty_record_calls_for_the_first_task_and_an_ended_one_for_nothing():
