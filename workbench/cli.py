@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,11 @@ QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for a failure it reports, or 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows the rest
     try:
         code: int = arguments.command(arguments)
+        sys.stdout.flush()
     except WorkbenchError as error:
         print(f"workbench: {error}", file=sys.stderr)
         return 1

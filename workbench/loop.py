@@ -56,6 +56,16 @@ _lock = threading.Lock()
 _thread: _LoopThread | None = None
 
 
+def _forget_parent() -> None:
+    """In a forked child: the parent's thread is not there, and its lock may have been held by a thread that is not there either."""
+    global _lock, _thread
+    _lock, _thread = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
 def runtime_loop() -> asyncio.AbstractEventLoop:
     """The runtime's loop, started if need be. A forked child gets a loop of its own."""
     global _thread  # noqa: PLW0603 - one loop a process is the point of this module

@@ -11,6 +11,7 @@ The `.workbench` directory is WORKBENCH_HOME, else the one in the nearest direct
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -51,6 +52,10 @@ def connect(
 def local(given: Mapping[str, str | None] | None = None, home: Path | None = None) -> Workbench:
     """The workbench of this machine; what `connect` does without making it the current one."""
     place = home or find_home()
+    if unfit := re.search(r"\?|%[0-9A-Fa-f]{2}", str(place)):
+        raise ConfigurationError(
+            f"{str(place)!r} has {unfit[0]!r} in it, which means something in a URL; set WORKBENCH_HOME to another directory"
+        )
     defaults = {
         "state": f"sqlite:///{(place / 'records.db').as_posix()}",
         "bus": "memory:",

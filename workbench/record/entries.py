@@ -132,7 +132,7 @@ def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = G
         expected = after + 1
         if stored.seq != expected:
             raise RecordCorrupt(f"entry {expected} of {lifetime_id} is missing", lifetime_id=lifetime_id, seq=expected)
-        if stored.prev_hash != head or stored.hash != chain(head, stored.data):
+        if stored.prev_hash != head or type(stored.data) is not bytes or stored.hash != chain(head, stored.data):
             raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
         if columns_of(decode_entry(stored)) != stored.columns:
             raise RecordCorrupt(
