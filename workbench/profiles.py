@@ -53,9 +53,7 @@ def local(given: Mapping[str, str | None] | None = None, home: Path | None = Non
     """The workbench of this machine; what `connect` does without making it the current one."""
     place = home or find_home()
     if unfit := re.search(r"\?|%[0-9A-Fa-f]{2}", str(place)):
-        raise ConfigurationError(
-            f"{str(place)!r} has {unfit[0]!r} in it, which means something in a URL; set WORKBENCH_HOME to another directory"
-        )
+        raise ConfigurationError(f"{str(place)!r} has {unfit[0]!r} in it, which a URL would read otherwise; set WORKBENCH_HOME")
     defaults = {
         "state": f"sqlite:///{(place / 'records.db').as_posix()}",
         "bus": "memory:",
