@@ -538,3 +538,36 @@ def test_another_process_decides_through_the_inbox(tmp_path, how, args, value):
     else:
         assert run.result(5) == value
     second.close()
+
+
+def test_no_limit_runs_while_one_of_several_calls_still_waits_for_a_person(benches):
+    made, store = [], MemoryStateStore()
+
+    async def send():
+        made.append(True)
+        await asyncio.sleep(60)
+
+    @wb.task(idempotent=True, timeout=0.3)
+    async def body(x, ctx):
+        return await asyncio.gather(*(ctx.effect("send", {"n": n}, send) for n in range(2)))
+
+    run = wb.start(line(body), workbench=benches(state=store))
+    until(lambda: len(made) == 2)
+    run.workbench.close()
+    run = benches(state=store).resume(run.id, graph=line(body))
+    until(lambda: len(run.pending) == 2)
+    run.pending[0].happened("a")
+    time.sleep(0.5)
+    run.pending[0].happened("b")
+    assert run.result(5) == ["a", "b"]
+
+
+def test_a_resume_without_the_tools_of_the_run_names_them(benches):
+    async def body(x, ctx):
+        ctx.resources.set()
+        await asyncio.sleep(60)
+
+    second, run_id, objects = cut_off(benches, body, [add, bad])
+    with pytest.raises(wb.errors.ToolBindingError, match="missing: bad"):
+        second.resume(run_id, graph=objects["graph"], tools=[add])
+    assert second.open(run_id).status == "interrupted"

@@ -248,7 +248,15 @@ class Workbench:
             raise ToolBindingError(
                 f"graph {graph.name!r} has changed since the run began ({what}); give accept_changes=True to go on with it"
             )
-        return graph_binding(graph, title=manifest.title, workbench=self, **objects)
+        binding = graph_binding(graph, title=manifest.title, workbench=self, **objects)
+        missing = [tool for tool in manifest.resources["tools"] if tool["name"] not in binding.tools.tools]
+        if missing:
+            names = ", ".join(tool["name"] for tool in missing)
+            sources = "\n\n".join(tool["source"] or f"# the source of {tool['name']} was not recorded" for tool in missing)
+            raise ToolBindingError(
+                f"the run cannot be resumed with these tools; missing: {names}. Give them as tools=[{names}]:\n\n{sources}"
+            )
+        return binding
 
     async def _open(self, run_id: str) -> Run:
         if run_id in self._live:
