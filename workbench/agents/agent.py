@@ -26,6 +26,7 @@ from workbench.runtime.binding import Binding, unchanged
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench
+from workbench.sandbox.box import Sandbox
 from workbench.sandbox.session import Session
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
@@ -42,6 +43,20 @@ class _SandboxUse:
     stream: SandboxStream | None = None
     run: Run | None = None
     starting: bool = False
+    box: Sandbox | None = None
+    """The person's own, where the sandbox was given and not made."""
+
+    def holder(self) -> object:
+        """Whoever runs blocks in it now, or None."""
+        return "a task that is being started" if self.starting else self.run if self.run is not None and self.run.live else None
+
+
+def _adopt(box: Sandbox) -> _SandboxUse:
+    """The use that is made of a person's sandbox: two agents in one take turns."""
+    if not isinstance(box.adopted, _SandboxUse):
+        box.adopted = _SandboxUse(SandboxStream(box.session, box.session.sandbox_id), box=box)
+        box.held_by = box.adopted.holder
+    return box.adopted
 
 
 class Agent:
@@ -50,6 +65,9 @@ class Agent:
     `model` is a name such as `"openai:gpt-5-mini"`, a client from `wb.models`, or None for whatever the environment configures. The
     sandbox's variables live as long as the agent; each `run` begins a conversation of its own. `engine` is `"auto"`, `"littrs"` or
     `"monty"`. `max_tokens=None` leaves the limit to the provider. A `schema` holds for every run that is not given another.
+
+    With `sandbox=` the agent works in a sandbox of yours: with its variables, files, limits and engine, and with its tools beside the
+    agent's own, which win where names are the same. Between runs you go on using it.
 
     Raises:
         UserError: for a schema that is none, or a tool name that cannot be called from the sandbox.
@@ -65,6 +83,7 @@ class Agent:
         max_tokens: int | None = 4096,
         system: str | None = None,
         verbose: bool = False,
+        sandbox: Sandbox | None = None,
         engine: Literal["auto", "littrs", "monty"] = "auto",
         schema: Schema | None = None,
         thinking_tag: str | None = None,
@@ -77,12 +96,12 @@ class Agent:
         self._temperature = temperature
         self._max_tokens = max_tokens
         self._system = system
-        self.engine = engine
+        self.engine = engine if sandbox is None else sandbox.session.choice
         self._schema = AnswerSchema(schema) if schema is not None else None
         self._thinking_tag = thinking_tag
         self._workbench = workbench
         self._handlers = Handlers()
-        self._sandbox = _SandboxUse()
+        self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
         for tool in tools:
             self.register(tool)
         if verbose:
@@ -92,7 +111,8 @@ class Agent:
     @property
     def tools(self) -> dict[str, Tool]:
         """The tools by name, the finishing ones included."""
-        own = dict(self._tools)
+        given = self._sandbox.box.executor.tools.values() if self._sandbox.box is not None else ()
+        own = {**{tool.name: _callable(tool) for tool in given}, **self._tools}
         return own if any(tool.finish for tool in own.values()) else {**own, FINISH.name: FINISH}
 
     @overload
@@ -111,11 +131,7 @@ class Agent:
     def register(self, tool: Tool | ToolInfo | Callable[..., Any], fn: Callable[..., Any] | None = None) -> Tool:
         """Add a tool; one of the same name is replaced. A `ToolInfo` comes with the function it describes."""
         made = tool.tool(fn) if isinstance(tool, ToolInfo) and fn is not None else Tool.of(tool)  # type: ignore[arg-type]
-        if hasattr(builtins, made.name):
-            raise UserError(f"a tool cannot be named {made.name!r}: Python's own {made.name}() would be called instead; give name=…")
-        if made.name == FINISH.name and not made.finish:
-            raise UserError("a tool named 'finish' must end the run; give finish=True, or another name")
-        self._tools[made.name] = made
+        self._tools[made.name] = _callable(made)
         return made
 
     def on(self, event: str) -> Callable[[Handler], Handler]:
@@ -193,10 +209,8 @@ class Agent:
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
         answer = AnswerSchema(schema) if schema is not None else self._schema
         use = self._sandbox
-        if use.starting or (use.run is not None and use.run.live):
-            raise AgentBusy(
-                f"this agent is busy with {use.run or 'a task that is being started'}; wait for it, stop it, or use another agent"
-            )
+        if (holder := use.holder()) is not None:
+            raise AgentBusy(f"this agent is busy with {holder}; wait for it, stop it, or use another agent")
         use.starting = True
         try:
             use.run = await bench.astart(await self._binding(bench, task, answer), task)
@@ -220,10 +234,20 @@ class Agent:
             temperature=self._temperature,
             max_tokens=self._max_tokens,
             thinking_tag=self._thinking_tag,
+            box=use.box,
         )
         return agent_binding(
             resources, title=task, max_iterations=self._max_iterations, engine=self.engine, bench=bench, handlers=self._handlers
         )
+
+
+def _callable(tool: Tool) -> Tool:
+    """The tool, if an agent's code can call it by its name."""
+    if hasattr(builtins, tool.name):
+        raise UserError(f"a tool cannot be named {tool.name!r}: Python's own {tool.name}() would be called instead; give name=…")
+    if tool.name == FINISH.name and not tool.finish:
+        raise UserError("a tool named 'finish' must end the run; give finish=True, or another name")
+    return tool
 
 
 def agent_binding(
@@ -253,6 +277,7 @@ def agent_binding(
         "thinking_tag": resources.thinking_tag,
         "engine": engine,
         "sandbox_id": resources.stream.sandbox_id,
+        "sandbox": resources.box.described() if resources.box is not None else None,
     }
     return Binding(
         graph=CODEACT,

@@ -28,6 +28,7 @@ from workbench.record.envelope import PlanResult
 from workbench.record.values import Message
 from workbench.runtime.context import TaskContext
 from workbench.sandbox import clock
+from workbench.sandbox.box import Sandbox
 from workbench.sandbox.engine import ProgramEnd
 from workbench.tools.tool import Tool
 
@@ -46,6 +47,8 @@ class CodeActResources:
     temperature: float | None
     max_tokens: int | None
     thinking_tag: str | None
+    box: Sandbox | None = None
+    """The person's sandbox that the stream belongs to, kept alive with its mounts."""
 
 
 @task(idempotent=True)
@@ -99,6 +102,8 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
         ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)
         await ctx.keep(resources.stream)
     output = recorded_output(result) | {"notes": value["notes"], "finished": result.status == "finished"}
+    if result.full_prints is not None:
+        output["full_output"] = await resources.stream.keep_text(result.full_prints)
     return output | ({"answer": program.answer} if result.status == "finished" else {})
 
 

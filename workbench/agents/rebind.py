@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from workbench.agents.agent import agent_binding
@@ -14,8 +14,10 @@ from workbench.errors import ToolBindingError
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
 from workbench.record.envelope import Manifest
+from workbench.record.sandbox_items import SandboxItem
 from workbench.runtime.binding import Binding
 from workbench.runtime.workbench import Workbench
+from workbench.sandbox.box import Sandbox
 from workbench.sandbox.session import Session
 from workbench.tools.tool import Tool
 
@@ -40,7 +42,7 @@ async def rebind(
     settings = manifest.resources
     bound = _bound_tools(settings["tools"], [Tool.of(tool) for tool in tools], accept_changes)
     items = await read_stream(workbench.plane, settings["sandbox_id"])
-    session = Session(settings["sandbox_id"], engine=settings["engine"], items=items)
+    box, session = _sandbox(settings, items)
     wanted = schema if schema is not None else settings["schema"]
     resources = CodeActResources(
         client=resolve(model if model is not None else settings["model"]["name"]),
@@ -51,6 +53,7 @@ async def rebind(
         temperature=settings["temperature"],
         max_tokens=settings["max_tokens"],
         thinking_tag=settings["thinking_tag"],
+        box=box,
     )
     return agent_binding(
         resources,
@@ -60,6 +63,16 @@ async def rebind(
         bench=workbench,
         handlers=Handlers(),
     )
+
+
+def _sandbox(settings: Mapping[str, Any], items: Sequence[SandboxItem]) -> tuple[Sandbox | None, Session]:
+    """The session of a recorded stream, with the person's sandbox around it where there was one."""
+    described = settings.get("sandbox")
+    if described is None:
+        return None, Session(settings["sandbox_id"], engine=settings["engine"], items=items)
+    limits = Sandbox.limits_of(described)
+    session = Session(settings["sandbox_id"], engine=described["engine"], items=items, limits=limits, builtins=described["builtins"])
+    return Sandbox.rebuilt(session, described), session
 
 
 def _bound_tools(recorded: list[dict[str, Any]], given: list[Tool], accept_changes: bool) -> dict[str, Tool]:

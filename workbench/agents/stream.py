@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from workbench.record.envelope import Header, SandboxEvent
 from workbench.record.sandbox_items import SandboxItem
@@ -23,6 +24,7 @@ class SandboxStream:
         self._stored = stored
         """How many of the session's items the journal has."""
         self._journal: Journal | None = None
+        self._plane: DataPlane | None = None
 
     async def attach(self, life: Lifetime) -> None:
         """Take the stream for this process and let the run's commits store it.
@@ -36,6 +38,13 @@ class SandboxStream:
             seq, head = await store.head(self.sandbox_id)
             self._journal = Journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
         life.streams[self.sandbox_id] = self._journal
+        self._plane = life.plane
+
+    async def keep_text(self, text: str) -> dict[str, Any]:
+        """Store a long text beside the run; what refers to it."""
+        assert self._plane is not None, "attach is called first"
+        blob = await self._plane.blobs.put(text.encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8")
+        return blob.model_dump(mode="json")
 
     async def write_new(self, life: Lifetime) -> None:
         """Write what the session has done since the last time; the run's next commit stores it."""

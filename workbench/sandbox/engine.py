@@ -59,8 +59,20 @@ class Limits:
     max_instructions: int = 50_000_000
     """Of each top-level statement; littrs counts instructions, monty only time."""
     max_output: int = 100_000
-    """Characters of prints that are kept; the rest is dropped, and the block says so."""
+    """Characters of prints that the block's result shows; the block says when there were more."""
+    max_full_output: int = 4_000_000
+    """Characters of prints that are kept beside it for the person."""
     max_tool_calls: int = 10_000
+    max_args: int = 16 * 2**20
+    """Size of one call's arguments; a bigger call is refused. Characters, bytes and eight for every number count."""
+    max_result: int = 16 * 2**20
+    """Size of one call's result and of the block's value; a bigger one is an error in the program."""
+    max_traffic: int = 256 * 2**20
+    """Size of all arguments and results of a block together."""
+    max_file: int = 64 * 2**20
+    """Bytes of one mounted file."""
+    max_files: int = 256 * 2**20
+    """Bytes of all mounted files together."""
     max_source: int = 200_000
     """Characters of code."""
 
@@ -74,6 +86,8 @@ class BlockResult:
     """The last expression's value, or None."""
     prints: str = ""
     output_truncated: bool = False
+    full_prints: str | None = None
+    """Where `prints` is cut: all that was printed, as far as it is kept."""
     error: ErrorInfo | None = None
     engine: EngineName
     reason: str | None = None
@@ -83,30 +97,40 @@ class BlockResult:
     digest: str = ""
 
 
+FLOOD = 64 * 2**20
+"""Characters: a block that prints more is ended, since reading it costs the host."""
+
+
 class Output:
     """What a block prints: the beginning is kept, all of it is hashed, so that the digest does not depend on the cap."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, full: int = 0) -> None:
         self._limit = limit
+        self._most = max(limit, full)
         self._kept: list[str] = []
         self._size = 0
         self._hash = hashlib.sha256()
 
     def add(self, text: str) -> None:
         self._hash.update(text.encode("utf-8", "surrogatepass"))
-        room = self._limit - self._size
+        room = self._most - self._size
         if room > 0:
             self._kept.append(text[:room])
         self._size += len(text)
 
     @property
     def text(self) -> str:
-        return "".join(self._kept)
+        return "".join(self._kept)[: self._limit]
+
+    @property
+    def full(self) -> str | None:
+        """All that is kept, where that is more than `text`."""
+        return "".join(self._kept) if self._size > self._limit else None
 
     @property
     def is_flood(self) -> bool:
-        """Whether so much was printed that reading it costs the host; the block is then ended."""
-        return self._size > 64 * 2**20
+        """Whether the block must be ended."""
+        return self._size > FLOOD
 
     @property
     def truncated(self) -> bool:

@@ -14,10 +14,14 @@ from workbench.errors import ReplayDivergence, ToolFailed, UnencodableValue, Wor
 from workbench.record.codec import decode_value, encode_value, roundtrip
 from workbench.record.sandbox_items import RecordedCall
 from workbench.record.values import ErrorInfo, Payload
-from workbench.sandbox.engine import HostCall, ProgramEnd, Raised
+from workbench.sandbox.engine import HostCall, Limits, ProgramEnd, Raised
+from workbench.sandbox.weight import told, weight
 
 PATIENCE = 60.0
 """Seconds that an engine is kept for a call; a person may take days to answer one."""
+
+_TOO_BIG = Payload(inline={"too_big": True})
+"""What is recorded in the place of arguments that were too big to be passed on."""
 
 Raisable = Callable[[str, str], Raised]
 
@@ -30,17 +34,19 @@ class Journal:
     """Answers the calls of one block and remembers them in `calls`."""
 
     def __init__(
-        self, where: str, raisable: Raisable, *, limit: int, recorded: Sequence[RecordedCall] = (), live: HostCall | None = None
+        self, where: str, raisable: Raisable, *, limits: Limits, recorded: Sequence[RecordedCall] = (), live: HostCall | None = None
     ) -> None:
         self.calls: list[RecordedCall] = []
-        self.hit_limit = False
+        self.hit_limit: str | None = None
+        """What there was too much of; the program was ended."""
         self.ends_unanswered = False
         """For the replay of a block that ended at its call limit: the first call beyond the record ends the program."""
         self.divergence: ReplayDivergence | None = None
         """What went wrong in a replay. Sandbox code must not be able to catch it, so it is kept here and the program ended."""
         self._where = where
         self._raisable = raisable
-        self._limit = limit
+        self._limits = limits
+        self._traffic = 0
         self._recorded = recorded
         self._live = live
         self._waiting: asyncio.Task[RecordedCall] | None = None
@@ -48,14 +54,14 @@ class Journal:
 
     def again(self, live: HostCall | None) -> Journal:
         """A journal for running the same block once more: what was answered stays answered."""
-        return Journal(self._where, self._raisable, limit=self._limit, recorded=tuple(self.calls), live=live)
+        return Journal(self._where, self._raisable, limits=self._limits, recorded=tuple(self.calls), live=live)
 
     async def call(self, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer one call; raises `Raised` into the program, or `ProgramEnd`, or `Parked` when the answer is long in coming."""
         place = len(self.calls)
-        given = self._given(tool, args, kwargs)
         if place < len(self._recorded):
             recorded = self._recorded[place]
+            given = recorded.args if recorded.args == _TOO_BIG else self._given(tool, args, kwargs)
             if (recorded.tool, recorded.args.inline) != (tool, given.inline):
                 expected, actual = (recorded.tool, recorded.args.inline), (tool, given.inline)
                 self.divergence = ReplayDivergence(f"{self._where}, call {place}", expected=expected, actual=actual)
@@ -65,12 +71,25 @@ class Journal:
             if not self.ends_unanswered:
                 self.divergence = ReplayDivergence(f"{self._where}, call {place}", expected="no further call", actual=tool)
             raise ProgramEnd
-        elif place >= self._limit:
-            self.hit_limit = True
-            raise ProgramEnd
+        elif place >= self._limits.max_tool_calls:
+            self._end(f"made more than {self._limits.max_tool_calls} tool calls")
+        elif (size := weight([args, kwargs], self._limits.max_args)) > self._limits.max_args:
+            message = f"{tool}() was given more than {told(self._limits.max_args)}, which a call may carry; the call was not made"
+            refused = ErrorInfo(code="sandbox_limit", type="ValueError", message=message)
+            self.calls.append(RecordedCall(tool=tool, args=_TOO_BIG, error=refused))
         else:
-            await self._ask(self._live, tool, args, kwargs, given)
+            self._count(size)
+            await self._ask(self._live, tool, args, kwargs, self._given(tool, args, kwargs))
         return self._answer(self.calls[-1])
+
+    def _count(self, size: int) -> None:
+        self._traffic += size
+        if self._traffic > self._limits.max_traffic:
+            self._end(f"moved more than {told(self._limits.max_traffic)} in and out of the sandbox")
+
+    def _end(self, limit: str) -> None:
+        self.hit_limit = limit
+        raise ProgramEnd
 
     def _answer(self, call: RecordedCall) -> Any:
         if call.error is not None:
@@ -101,7 +120,7 @@ class Journal:
             raise Raised("TypeError", f"{tool}(): {error}") from None
 
     async def _ask(self, live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> None:
-        task = asyncio.ensure_future(_outcome(live, tool, args, kwargs, given))
+        task = asyncio.ensure_future(self._outcome(live, tool, args, kwargs, given))
         interrupted = ErrorInfo(code="interrupted", type="Interrupted", message="the call was interrupted; it may have had its effect")
         self._unanswered = RecordedCall(tool=tool, args=given, error=interrupted)
         try:
@@ -115,20 +134,25 @@ class Journal:
             raise Parked
         self.calls.append(task.result())
 
-
-async def _outcome(live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> RecordedCall:
-    """Carry out one call; whatever comes of it is in the record of it."""
-    try:
-        if not tool.startswith("os."):
-            args, kwargs = tuple(roundtrip(arg) for arg in args), {name: roundtrip(arg) for name, arg in kwargs.items()}
-        return RecordedCall(tool=tool, args=given, result=Payload(inline=encode_value(await live(tool, args, kwargs))))
-    except ProgramEnd:
-        return RecordedCall(tool=tool, args=given)
-    except UnencodableValue as unfit:
-        error = ErrorInfo(code="tool_output_invalid", type="TypeError", message=f"{tool} returned an unfit value: {unfit}")
-    except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
-        error = _described(failure)
-    return RecordedCall(tool=tool, args=given, error=error)
+    async def _outcome(self, live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> RecordedCall:
+        """Carry out one call; whatever comes of it is in the record of it."""
+        try:
+            if not tool.startswith("os."):
+                args, kwargs = tuple(roundtrip(arg) for arg in args), {name: roundtrip(arg) for name, arg in kwargs.items()}
+            value = await live(tool, args, kwargs)
+            result = Payload(inline=encode_value(value))
+            if (size := weight(value, self._limits.max_result)) <= self._limits.max_result:
+                self._traffic += size
+                return RecordedCall(tool=tool, args=given, result=result)
+            message = f"{tool} returned more than {told(self._limits.max_result)}, which a call may carry into the sandbox; ask for less"
+            error = ErrorInfo(code="sandbox_limit", type="ValueError", message=message)
+        except ProgramEnd:
+            return RecordedCall(tool=tool, args=given)
+        except UnencodableValue as unfit:
+            error = ErrorInfo(code="tool_output_invalid", type="TypeError", message=f"{tool} returned an unfit value: {unfit}")
+        except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
+            error = _described(failure)
+        return RecordedCall(tool=tool, args=given, error=error)
 
 
 def _described(failure: Exception) -> ErrorInfo:

@@ -10,10 +10,7 @@ import importlib.util
 import json
 import os
 import re
-import socket
 import struct
-import subprocess
-import sys
 import weakref
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +18,10 @@ from typing import Any, Literal
 
 from workbench.record.codec import decode_value, encode_value
 from workbench.record.values import ErrorInfo
-from workbench.sandbox import warden
-from workbench.sandbox.engine import Block, Fed, Limits, ProgramEnd, Raised, Unfit
+from workbench.sandbox import idle, spare
+from workbench.sandbox.engine import FLOOD, Block, Fed, Limits, ProgramEnd, Raised, Unfit
 from workbench.sandbox.faithful import holds
 
-_WORKER = Path(__file__).with_name("littrs_worker.py")
 _GRACE = 2.0
 """Seconds past its limit that a worker may take to end itself before it is killed from here."""
 _START = 20.0
@@ -55,35 +51,22 @@ class LittrsEngine:
 
     name: Literal["littrs"] = "littrs"
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
-        self._process = process
-        self._connection = connection
-        self._end = weakref.finalize(self, _kill, process, connection)
+    def __init__(self, worker: spare.Worker) -> None:
+        self._process, self._connection = worker
+        self._end = weakref.finalize(self, worker.end)
 
     @classmethod
     async def start(cls, limits: Limits) -> LittrsEngine:
         assert EXTENSION is not None
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own script; about a millisecond; the interpreter then starts by itself
-                [sys.executable, "-I", "-S", str(_WORKER), EXTENSION],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={},
-                cwd=warden.empty_directory(),
-                start_new_session=True,
-            )
-        warden.watch(process.pid)
-        ours.setblocking(False)
-        engine = cls(process, ours)
+        engine = cls(spare.take(EXTENSION))
         try:
-            await engine._write(asdict(limits))
+            await engine._write({**asdict(limits), "flood": FLOOD})
             async with asyncio.timeout(_START):
                 await engine._read()
         except BaseException:
             engine._end()
             raise
+        _prepare_spare(EXTENSION)
         return engine
 
     async def feed(self, block: Block) -> Fed:
@@ -140,6 +123,10 @@ class LittrsEngine:
         if stopped := message["stopped"]:  # looked at first: an error after a stop is a consequence of it
             if stopped["why"] == "end":
                 return Fed(status="finished")
+            if stopped["why"] == "guard":
+                reason = f"a {stopped['type']} came up in a place where littrs is proven only for other values"
+                doubt = ErrorInfo(code="sandbox_error", type="SandboxRefused", message=reason, line=stopped["line"])
+                raise Unfit(f"line {doubt.line}: {reason}", doubt)
             error = ErrorInfo(code="sandbox_error", type=stopped["type"], message=stopped["message"], line=stopped["line"])
             if stopped["why"] == "text":  # engines disagree on which formats are errors; the one that goes on shall decide
                 raise Unfit(f"line {error.line}: {error.type} while text was made", error)
@@ -186,11 +173,16 @@ class LittrsEngine:
         return bytes(data)
 
 
-def _kill(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
-    connection.close()
-    process.kill()
-    process.wait()
-    warden.forget(process.pid)
+def _prepare_spare(extension: str) -> None:
+    """Start the next session's worker in the background; what this session does comes first."""
+    loop = asyncio.get_running_loop()
+    preparing = loop.run_in_executor(None, spare.prepare, extension)
+    _preparing.add(preparing)
+    preparing.add_done_callback(_preparing.discard)
+
+
+_preparing: set[asyncio.Future[None]] = set()
+idle.on_quiet.append(spare.drop)
 
 
 def _out_of_time(seconds: float) -> ErrorInfo:
@@ -204,6 +196,8 @@ def _obituary(returncode: int | None, seconds: float) -> ErrorInfo:
             return _out_of_time(seconds)
         case 66 | -6:  # it ran out of memory in Python, or littrs' allocator aborted
             return ErrorInfo(code="sandbox_limit", type="MemoryError", message="the block needed more memory than it may use")
+        case 67:
+            return ErrorInfo(code="sandbox_limit", type="SandboxLimit", message="the block printed too much")
     return ErrorInfo(code="sandbox_crashed", type="RuntimeError", message="the sandbox's worker process ended unexpectedly")
 
 

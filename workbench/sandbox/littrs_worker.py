@@ -57,6 +57,39 @@ def unpack(data: Any) -> Any:
     return data
 
 
+def fits(what: str, low: int, high: int, value: Any) -> bool:
+    """Whether a value is what a guard of the gate asks for; `expressions` says why."""
+    kind = type(value)
+    if what in ("number", "divisor"):
+        return (kind is float or (kind is int and low <= value <= high)) and (what == "number" or value != 0)
+    if what == "int":
+        return kind is int and low <= value <= high
+    if what == "text":
+        return kind is str
+    if what == "plain":  # the text methods of littrs know other blanks and other capitals
+        return kind is str and value.isascii() and value.replace("\n", "").replace("\t", "").isprintable()
+    if what == "sized":  # littrs counts the bytes of text
+        return kind in (list, tuple, dict) or (kind is str and value.isascii())
+    if what == "key":
+        return kind is str or (kind is int and value >= 0)
+    if what == "atom":
+        return kind in (str, int, type(None))
+    if what == "like int":
+        return kind is not float and kind is not bool
+    if what == "like float":
+        return kind is not int and kind is not bool
+    if what == "like bool":
+        return kind is not int and kind is not float
+    if kind is not list:
+        return False
+    if what == "ints":
+        return all(type(item) is int and abs(item) <= 2**31 for item in value)
+    if what == "some alike" and not value:
+        return False
+    kinds = {type(item) for item in value}  # equal items must be the same, so that their order cannot be told
+    return kinds <= {str} or kinds <= {int} or (kinds <= {float} and all(item == item and item != 0 for item in value))  # noqa: PLR0124
+
+
 class Wire:
     """Frames over standard input, which is a socket and so carries both directions."""
 
@@ -88,6 +121,8 @@ class Worker:
         self.sites: list[dict[str, Any]] = []
         self.stopped: dict[str, Any] | None = None  # why the rest of the block must not run
         self.printed: list[str] = []
+        self.room = limits["flood"]  # characters that may still be printed
+        self.flood = limits["flood"]
         engine.limit(max_instructions=limits["max_instructions"], max_recursion_depth=limits["max_recursion_depth"])
         engine.register("__w", self.work)
         engine.register("__s", lambda args: self.stopped is not None)
@@ -116,7 +151,15 @@ class Worker:
             text = io.StringIO()
             print(*values, sep=site["sep"], end=site["end"], file=text)
             self.printed.append(text.getvalue())
+            self.room -= len(self.printed[-1])
+            if self.room < 0:
+                os._exit(67)
             return None
+        if site["op"] == "guard":
+            (value,) = values
+            if not fits(site["what"], site["low"], site["high"], value):
+                self.stopped = {"why": "guard", "type": type(value).__name__, "message": site["what"], "line": site["line"]}
+            return value
         if site["op"] == "text":
             given = iter(values)
             return "".join(part if type(part) is str else self.formatted(next(given), *part) for part in site["parts"])
@@ -150,7 +193,7 @@ class Worker:
         return text
 
     def feed(self, message: dict[str, Any]) -> None:
-        self.sites, self.stopped, self.seconds = message["sites"], None, message["seconds"]
+        self.sites, self.stopped, self.seconds, self.room = message["sites"], None, message["seconds"], self.flood
         done: dict[str, Any] = {"op": "done", "value": None}
         self.clock(on=True)
         for source, line, is_value in message["chunks"]:
@@ -176,16 +219,31 @@ class Worker:
                 self.wire.write({"op": "done"})
 
 
-def confine(limits: dict[str, Any]) -> None:
-    """Bound this process's memory and let it leave no files; what it has mapped so far is not the block's."""
-    try:
-        with open("/proc/self/statm") as statm:
-            mapped = int(statm.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        mapped = 256 * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + limits["max_memory"],) * 2)
+def bound(limits: dict[str, Any], already: int) -> None:
+    """Bound this process's memory beyond what it has `already`, and let it open and start nothing more."""
+    resource.setrlimit(resource.RLIMIT_AS, (already + limits["max_memory"],) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def mapped() -> int:
+    """Bytes of address space that this process has now."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 256 * 2**20
+
+
+def confine(library: str) -> None:
+    """Give up files, network and the like. `confine.py` is loaded by its place: an isolated interpreter has no path to it."""
+    place = os.path.join(os.path.dirname(__file__), "confine.py")
+    loader = importlib.machinery.SourceFileLoader("confine", place)
+    module = type(sys)("confine")
+    loader.exec_module(module)
+    module.confine(library)
 
 
 def main() -> None:
@@ -195,8 +253,10 @@ def main() -> None:
     littrs: Any = loader.create_module(importlib.machinery.ModuleSpec("littrs", loader, origin=sys.argv[1]))
     loader.exec_module(littrs)
     wire = Wire()
+    already = mapped()
+    confine(sys.argv[2])
     limits = wire.read()
-    confine(limits)
+    bound(limits, already)
     wire.write({"op": "ready"})
     Worker(wire, littrs.Sandbox(builtins=True), limits).serve()
 

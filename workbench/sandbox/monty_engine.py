@@ -1,9 +1,9 @@
 """monty as an engine: one checkout of its worker pool.
 
 The pool owns the processes. What it does not do for us, a launcher and a prelude do. The launcher (`_LAUNCHER`) starts the worker deaf to
-the interrupts that Jupyter sends to a whole process group, without environment, in an empty directory, without core dumps; `warden` takes
-it along when we die. The prelude (`prelude.py`) runs inside and checks what leaves: monty would turn a lambda or a dict view
-into text.
+the interrupts that Jupyter sends to a whole process group, without environment, in an empty directory, without core dumps, confined
+(`confine.py`); `_bound` then forbids it to open or start anything more, and `warden` takes it along when we die. The prelude
+(`prelude.py`) runs inside and checks what leaves: monty would turn a lambda or a dict view into text.
 """
 
 from __future__ import annotations
@@ -12,26 +12,36 @@ import asyncio
 import contextlib
 import keyword
 import os
+import secrets
 import shlex
 import stat
+import subprocess
+import sys
+import time
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import pydantic_monty as monty
 from pydantic_monty._binary import find_monty_binary
 
 from workbench.record.values import ErrorInfo
-from workbench.sandbox import source, warden
+from workbench.sandbox import source, spare, warden
 from workbench.sandbox.engine import Block, Fed, Limits, ProgramEnd, Raised, Unfit
 from workbench.sandbox.files import Files
-from workbench.sandbox.prelude import PRELUDE
+from workbench.sandbox.prelude import MARK, PRELUDE
+
+if sys.platform == "linux":
+    import resource
 
 _END = "the program has ended"
 _GRACE = 2.0
 """Seconds a block may go on after its end (a `finally:` may be running) or past the worker's own limit."""
-MAX_PROCESSES = 256
-"""Busy and idle together. `session` keeps far fewer idle ones; a checkout beyond this waits."""
+MAX_PROCESSES = 100_000
+"""More than there can be: monty's pool would let a checkout wait for a place, `idle` lets an idle session give its up."""
+_SPARE_AFTER = 0.1
+"""Seconds after a session's start in which the next one's worker is not started yet: what the session does comes first."""
 _NO_CAP = 10**9
 """monty counts suspensions for the whole checkout; a block's calls are counted by the session."""
 _LIMIT_MESSAGES = ("memory limit exceeded", "the worker exceeded its memory limit", "feed time limit exceeded", "turn time limit exceeded")
@@ -63,6 +73,7 @@ class _Pool:
     def __init__(self) -> None:
         self._pool: monty.AsyncMonty | None = None
         self._opening = asyncio.Lock()
+        self._preparing: asyncio.Task[None] | None = None
 
     async def get(self) -> monty.AsyncMonty:
         async with self._opening:
@@ -78,6 +89,17 @@ class _Pool:
                 self._pool = pool
         return self._pool
 
+    def prepare(self) -> None:
+        """Have one worker more than is in use, so that the next session need not wait for a process to start."""
+        if self._preparing is None or self._preparing.done():
+            self._preparing = asyncio.create_task(self._prepared())
+
+    async def _prepared(self) -> None:
+        await asyncio.sleep(_SPARE_AFTER)
+        with contextlib.suppress(monty.MontyError):
+            async with (await self.get()).checkout() as session:
+                _bound(session.worker_pid, None)
+
 
 _pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
 
@@ -88,6 +110,7 @@ class MontyEngine:
     name: Literal["monty"] = "monty"
 
     def __init__(self, session: monty.AsyncMontySession, pid: int | None, modules: dict[str, Any], files: Files) -> None:
+        self._letters = secrets.token_hex(8)
         self._session = session
         self._pid = pid
         self._modules = modules
@@ -100,7 +123,8 @@ class MontyEngine:
     @classmethod
     async def start(cls, limits: Limits, files: Files) -> MontyEngine:
         loop = asyncio.get_running_loop()
-        pool = await _pools.setdefault(loop, _Pool()).get()
+        pools = _pools.setdefault(loop, _Pool())
+        pool = await pools.get()
         modules: dict[str, Any] = {}
         checkout = pool.checkout(
             limits={
@@ -118,7 +142,9 @@ class MontyEngine:
         engine = cls(session, session.worker_pid, modules, files)
         if engine._pid is not None:
             warden.watch(engine._pid)
-        await session.feed_run(PRELUDE)
+        await session.feed_run(PRELUDE.replace(MARK, engine._letters))
+        _bound(engine._pid, limits)
+        pools.prepare()
         return engine
 
     async def feed(self, block: Block) -> Fed:
@@ -146,12 +172,13 @@ class MontyEngine:
     async def _define(self, tools: Any) -> None:
         """Make a function of each tool's name: tools are values like any other, and win over a builtin of the same name."""
         if new := sorted(name for name in set(tools) - self._stubs if name.isidentifier() and not keyword.iskeyword(name)):
-            await self._session.feed_run("".join(f"{name} = __stub__({name!r})\n" for name in new))
+            await self._session.feed_run("".join(f"{name} = __stub{self._letters}({name!r})\n" for name in new))
             self._stubs.update(new)
 
     async def _converse(self, block: Block) -> Fed:
         loop = asyncio.get_running_loop()
-        code = source.with_value_checked(block.code, source.parse(block.code), "__value__")
+        tree = source.parse(block.code)
+        code = source.with_value_checked(block.code, tree, f"__value{self._letters}")
 
         def show(_: str, text: str) -> None:
             if not self._ended:
@@ -172,7 +199,11 @@ class MontyEngine:
                 return await self._failed(error)
             left -= loop.time() - began
             if isinstance(snapshot, monty.MontyComplete):
-                return Fed(status="finished") if self._ended else Fed(status="ok", value=snapshot.output)
+                if self._ended:
+                    return Fed(status="finished")
+                if tree is None and snapshot.output is not None:
+                    return Fed(status="error", error=_UNCHECKED)  # it may be a function that monty has made text of
+                return Fed(status="ok", value=snapshot.output)
             if isinstance(snapshot, monty.AsyncNameLookupSnapshot):
                 step = snapshot.resume()
             elif isinstance(snapshot, monty.AsyncFunctionSnapshot):
@@ -191,14 +222,15 @@ class MontyEngine:
         if self._ended:
             return call.resume({"exception": KeyboardInterrupt(_END)}), 0.0
         if call.is_os_function and (name == "import" or name.startswith(("Path.", "open", "os.getenv", "os.environ"))):
-            return self._files.answer(call), 0.0
+            began = time.perf_counter()  # the program's own time: it could keep us busy with files for ever
+            return self._files.answer(call), time.perf_counter() - began
         try:
             if call.is_os_function:
                 if name in ("time.sleep", "asyncio.sleep") and call.args[0] > left:
                     raise TimeoutError
                 value = await block.call(name if name.startswith("os.") else f"os.{name}", call.args, dict(call.kwargs))
                 return call.resume({"return_value": value}), float(call.args[0]) if name.endswith("sleep") else 0.0
-            if name != "__host__" or len(call.args) != 3:
+            if name != f"__host{self._letters}" or len(call.args) != 3:
                 return call.resume({"exception": NameError(f"name '{name}' is not defined")}), 0.0
             tool, args, kwargs = call.args
             value = await block.call(tool, tuple(args), kwargs)
@@ -273,20 +305,52 @@ def _syntax_error(message: str, line: int | None) -> ErrorInfo:
     return ErrorInfo(code="sandbox_refused", type="SyntaxError", message=message.removeprefix("SyntaxError: "), line=line)
 
 
+_UNCHECKED = ErrorInfo(
+    code="sandbox_error",
+    type="TypeError",
+    message="the block is too long or too nested to hand out its last value; put it into a variable, and end a short block with that",
+)
+
 _LAUNCHER = """#!/bin/sh
 trap '' INT QUIT HUP TSTP
 ulimit -c 0
+ulimit -f 0
 cd {directory} || cd /
-exec env -i {binary} "$@" 2>/dev/null
+exec env -i {confined} {binary} "$@" 2>/dev/null
 """
 
 
 def _launcher() -> str | None:
-    """A script that starts the worker apart from our interrupts and surroundings; None leaves it to the pool, where there is no `sh`."""
+    """A script that starts the worker confined and apart from our surroundings; None leaves it to the pool, where there is no `sh`."""
     if os.name != "posix":
         return None
     path = os.path.join(warden.directory(), "monty.sh")
-    with open(path, "w") as script:
-        script.write(_LAUNCHER.format(directory=shlex.quote(warden.empty_directory()), binary=shlex.quote(find_monty_binary())))
-    os.chmod(path, stat.S_IRWXU)
+    if not os.path.exists(path):
+        confined = [sys.executable, "-I", "-S", str(Path(__file__).with_name("confine.py"))]
+        for library in dict.fromkeys([spare.landlock_library(), ""]):  # somewhere the libraries lie where Landlock was not told
+            _write_script(path, shlex.join([*confined, library]))
+            if subprocess.run([path, "--version"], check=False, capture_output=True, timeout=20).returncode == 0:  # noqa: S603 - our own
+                return path
+        _write_script(path, "")
     return path
+
+
+def _write_script(path: str, confined: str) -> None:
+    text = _LAUNCHER.format(directory=shlex.quote(warden.empty_directory()), confined=confined, binary=shlex.quote(find_monty_binary()))
+    with open(path, "w") as script:
+        script.write(text)
+    os.chmod(path, stat.S_IRWXU)
+
+
+def _bound(pid: int | None, limits: Limits | None) -> None:
+    """Let a worker that has started open no descriptor and start no thread or process any more. monty itself counts the memory of the
+    program's values; the bound on the process is for what it does not count."""
+    if sys.platform != "linux" or pid is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))
+        resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+        if limits is not None:
+            with open(f"/proc/{pid}/statm") as statm:
+                mapped = int(statm.read().split()[0]) * resource.getpagesize()
+            resource.prlimit(pid, resource.RLIMIT_AS, (mapped + 2 * limits.max_memory + 256 * 2**20, resource.RLIM_INFINITY))

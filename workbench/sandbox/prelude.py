@@ -1,12 +1,16 @@
 """What runs inside monty before the program does, once per session.
 
 monty would let a function, a class or an iterator leave the sandbox as text. Here every tool becomes a function that checks its arguments
-and hands them to `__host__`, which the engine answers; `__value__` checks the block's last expression in the same way. Views and ranges
-leave as lists. Builtins are taken as parameters, so that a program that redefines them changes nothing here.
+and hands them to `__host…`, which the engine answers; `__value…` checks the block's last expression in the same way. Views and ranges
+leave as lists. Builtins are taken as parameters, so that a program that redefines them changes nothing here; and every name the prelude
+needs later carries the session's own random letters, so that no program can redefine, call or even name it.
 """
 
+MARK = "_MARK_"
+"""Stands in `PRELUDE` for the session's random letters."""
+
 PRELUDE = """\
-def __workbench__(type, TypeError, ValueError, plain, views):
+def __workbench_MARK_(type, TypeError, ValueError, plain, views):
     def checked(value, depth):
         kind = type(value)
         if kind in plain:
@@ -26,18 +30,20 @@ def __workbench__(type, TypeError, ValueError, plain, views):
 
     def stub(name):
         def tool(*args, **kwargs):
-            return __host__(name, [checked(item, 0) for item in args], {key: checked(item, 0) for key, item in kwargs.items()})
+            return __host_MARK_(name, [checked(item, 0) for item in args], {key: checked(item, 0) for key, item in kwargs.items()})
         return tool
 
     return lambda result: checked(result, 0), stub
 
 
-def __plain__():
+def __plain_MARK_():
     import datetime
     import decimal
     types = (type(None), bool, int, float, str, bytes, decimal.Decimal)
     return types + (datetime.date, datetime.datetime, datetime.time, datetime.timedelta)
 
 
-__value__, __stub__ = __workbench__(type, TypeError, ValueError, __plain__(), ("dict_keys", "dict_values", "dict_items", "range"))
+__value_MARK_, __stub_MARK_ = __workbench_MARK_(
+    type, TypeError, ValueError, __plain_MARK_(), ("dict_keys", "dict_values", "dict_items", "range")
+)
 """

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import keyword
-import time
+import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 from workbench.errors import ConfigurationError, ReplayDivergence, UnencodableValue, UserError
 from workbench.record.codec import encode_value
@@ -18,17 +19,30 @@ from workbench.record.sandbox_items import EngineName, SandboxBlock, SandboxItem
 from workbench.record.values import ErrorInfo, Payload
 from workbench.sandbox import clock, faithful, source, stream
 from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Unfit
-from workbench.sandbox.files import Files, inside
+from workbench.sandbox.files import Files, Mounting, inside
 from workbench.sandbox.idle import rest
-from workbench.sandbox.journal import Journal, Parked
+from workbench.sandbox.journal import Journal
 from workbench.sandbox.littrs_engine import AVAILABLE as LITTRS_AVAILABLE
-from workbench.sandbox.littrs_engine import LittrsEngine, WorkerGone
+from workbench.sandbox.littrs_engine import LittrsEngine
+from workbench.sandbox.live import LiveBlock
 from workbench.sandbox.lowering import Program
 from workbench.sandbox.monty_engine import MontyEngine, raisable, unheld
+from workbench.sandbox.mounts import Change
+from workbench.sandbox.weight import told, weight
 
 EngineChoice = Literal["auto", "littrs", "monty"]
 
-_ROLLED_BACK = "; the block's variables were rolled back, the tool calls it made stand"
+_TOO_BIG = "the last expression's value is too big"
+
+
+class Outside(Protocol):
+    """The host's side of a session's files (`mounts.Mounts`): read before a block, written after it."""
+
+    def changes(self) -> list[Change]: ...
+
+    def writable(self) -> bool: ...
+
+    def carry_out(self, contents: Mapping[str, bytes]) -> None: ...
 
 
 class Session:
@@ -38,22 +52,31 @@ class Session:
     """
 
     def __init__(
-        self, sandbox_id: str, *, engine: EngineChoice = "auto", limits: Limits | None = None, items: Sequence[SandboxItem] = ()
+        self,
+        sandbox_id: str,
+        *,
+        engine: EngineChoice = "auto",
+        limits: Limits | None = None,
+        items: Sequence[SandboxItem] = (),
+        builtins: bool = True,
     ) -> None:
         if engine == "littrs" and not LITTRS_AVAILABLE:
             raise ConfigurationError("littrs is not available on this platform; use engine='auto' or engine='monty'")
         self.sandbox_id = sandbox_id
         self.items: list[SandboxItem] = list(items) or [SandboxItem(action="opened")]
+        self.builtins = builtins
+        """Whether code may import more than the session's own modules."""
+        self.outside: Outside | None = None
         self._limits = limits or Limits()
         self._choice: EngineChoice = "monty" if engine == "auto" and not LITTRS_AVAILABLE else engine
         self._engine: LittrsEngine | MontyEngine | None = None
         self._files: Files | None = None
         self._scope: faithful.Scope | None = None
         self._block_no = sum(item.block is not None for item in self.items)
-        self._needs_monty = stream.needs_monty(self.items)
+        self.needs_monty = stream.needs_monty(self.items)
         self._lock = asyncio.Lock()
-        if self._choice == "littrs" and self._needs_monty:
-            raise ConfigurationError(f"this session cannot go on with engine='littrs': {self._needs_monty}; use engine='auto'")
+        if self._choice == "littrs" and self.needs_monty:
+            raise ConfigurationError(f"this session cannot go on with engine='littrs': {self.needs_monty}; use engine='auto'")
 
     @property
     def block_no(self) -> int:
@@ -64,6 +87,11 @@ class Session:
     def engine(self) -> EngineName | None:
         """The engine that ran last."""
         return stream.engine_of(self.items)
+
+    @property
+    def choice(self) -> EngineChoice:
+        """Which engines may run its blocks."""
+        return self._choice
 
     @property
     def limits(self) -> Limits:
@@ -88,16 +116,38 @@ class Session:
             return await (system if name.startswith("os.") else call)(name, args, kwargs)
 
         async with self._lock:
-            run = _Run(self, source.normal(code), frozenset(tools), frozenset(finishers), host)
+            await self._bring_in()
+            run = LiveBlock(self, source.normal(code), frozenset(tools), frozenset(finishers), host)
             try:
                 result = await run.result()
             except asyncio.CancelledError:
-                self._engine = None
+                self.lose()
                 self._append(run.interrupted())
                 raise
             self._append(run.block(result))
             rest(self)
-            return result
+            return await self._carried_out(result)
+
+    async def _bring_in(self) -> None:
+        """Let the program see what has changed in the host's files since."""
+        if self.outside is not None:
+            for path, content, writable in await asyncio.to_thread(self.outside.changes):
+                self._put(path, {"gone": True} if content is None else {"content": content, "writable": writable})
+
+    async def _carried_out(self, result: BlockResult) -> BlockResult:
+        """Make the host's files what the program left. What cannot be written is the block's error, though not in its record: it ran."""
+        if self._files is None:
+            return result  # the program has no file open: it runs on littrs, or was rolled back
+        try:
+            await self._write_out(self._files)
+        except OSError as error:
+            failed = ErrorInfo(code="sandbox_error", type=type(error).__name__, message=str(error))
+            return result if result.error is not None else replace(result, status="error", value=None, error=failed)
+        return result
+
+    async def _write_out(self, files: Files) -> None:
+        if self.outside is not None and self.outside.writable():
+            await asyncio.to_thread(self.outside.carry_out, files.contents())
 
     async def set(self, name: str, value: Any) -> None:
         """Bind a variable to a copy of `value`."""
@@ -110,12 +160,12 @@ class Session:
             self.items.append(SandboxItem(action="set", name=name, value=Payload(inline=encoded)))
             if self._scope is not None:
                 self._scope = {**self._scope, name: faithful.kind_of(value)}
-            self._needs_monty = self._needs_monty or stream.needs_monty(self.items[-1:])
+            self.needs_monty = self.needs_monty or stream.needs_monty(self.items[-1:])
             if isinstance(self._engine, LittrsEngine) and not faithful.holds(value):
                 if self._choice == "littrs":
                     self.items.pop()
                     raise UnencodableValue(f"{name} holds a value that littrs does not keep; use engine='auto'")
-                await self._drop()
+                await self.drop()
             elif self._engine is not None:
                 await self._engine.set(name, value)
 
@@ -129,44 +179,57 @@ class Session:
 
     async def mount(self, name: str, content: bytes, *, writable: bool = False) -> None:
         """Put a copy of a file into the sandbox. Writing changes the copy; `files` gives it back."""
+        await self.mount_all(name, {"content": content, "writable": writable})
+
+    async def mount_all(self, name: str, mounting: Mounting) -> None:
+        """Put a file or a folder into the sandbox, in the place of what has that name."""
         try:
             path = inside(name)
         except ValueError as error:
             raise UserError(str(error)) from None
-        value = Payload(inline=encode_value({"content": content, "writable": writable}))
         async with self._lock:
-            self.items.append(SandboxItem(action="mount", name=path, value=value))
-            await self._drop()
+            self._put(path, mounting)
+
+    def _put(self, path: str, mounting: Mounting) -> None:
+        self.items.append(SandboxItem(action="mount", name=path, value=Payload(inline=encode_value(mounting))))
+        if self._files is not None:
+            self._files.mount(path, mounting)
 
     async def files(self) -> dict[str, bytes]:
-        """The writable files as the program left them."""
+        """The writable files as the program left them, by absolute path."""
         async with self._lock:
-            if self._needs_monty or self._choice == "monty":
-                await self._ensure("monty")
-            mounted = self._files or Files(self._mounted())
-            return mounted.contents()
+            if self.needs_monty or self._choice == "monty":
+                await self.ensure("monty")
+            return (self._files or Files(self._limits, self._mounted())).contents()
+
+    async def put_file(self, name: str, content: bytes | None) -> None:
+        """Write a file into the sandbox, or delete it there, and so on the host."""
+        async with self._lock:
+            await self._bring_in()
+            self._put(inside(name), {"gone": True} if content is None else {"content": content})
+            await self._write_out(self._files or Files(self._limits, self._mounted()))
 
     async def reset(self) -> None:
         """Forget all variables, files and modules; the stream keeps what was."""
         async with self._lock:
-            await self._drop()
+            await self.drop()
             self.items.append(SandboxItem(action="reset"))
-            self._scope = self._needs_monty = None
+            self._scope = self.needs_monty = None
 
     async def limit(self, limits: Limits) -> None:
         """Use other limits from the next block on."""
         async with self._lock:
-            await self._drop()
+            await self.drop()
             self._limits = limits
 
     def branch(self, sandbox_id: str) -> Session:
         """A session with the same past and a future of its own."""
-        return Session(sandbox_id, engine=self._choice, limits=self._limits, items=self.items)
+        return Session(sandbox_id, engine=self._choice, limits=self._limits, items=self.items, builtins=self.builtins)
 
     async def close(self) -> None:
         """Release the engine. The session can still be used: it is rebuilt when it is."""
         async with self._lock:
-            await self._drop()
+            await self.drop()
 
     async def release_if_idle(self) -> None:
         """Release the engine unless a block is running."""
@@ -178,14 +241,16 @@ class Session:
     def _append(self, block: SandboxBlock) -> None:
         self.items.append(SandboxItem(action="block", block=block))
         self._block_no += 1
-        self._needs_monty = self._needs_monty or stream.needs_monty(self.items[-1:])
+        self.needs_monty = self.needs_monty or stream.needs_monty(self.items[-1:])
         if stream.leaves_state(block) and self._scope is not None and block.engine == "littrs":
             self._scope = stream.scope_after(self._scope, block)
 
-    def _mounted(self) -> dict[str, tuple[bytes, bool]]:
-        mounts = [item for item in stream.effective(self.items) if item.action == "mount"]
-        values = [(item.name or "", stream.value_of(item)) for item in mounts]
-        return {name: (value["content"], value["writable"]) for name, value in values}
+    def _mounted(self) -> list[tuple[str, Mounting]]:
+        return [(item.name or "", stream.value_of(item)) for item in stream.effective(self.items) if item.action == "mount"]
+
+    def modules(self) -> Collection[str]:
+        """The names of the session's own modules."""
+        return {item.name or "" for item in stream.effective(self.items) if item.action == "module"}
 
     def known(self) -> faithful.Scope:
         """What the gate knows of the variables, as long as littrs holds them."""
@@ -193,21 +258,25 @@ class Session:
             self._scope = stream.scope_of(self.items)
         return self._scope
 
-    async def _drop(self) -> None:
-        engine, self._engine = self._engine, None
+    async def drop(self) -> None:
+        engine, self._engine, self._files = self._engine, None, None
         if engine is not None:
             await engine.close()
 
-    async def _ensure(self, name: EngineName) -> LittrsEngine | MontyEngine:
+    def lose(self) -> None:
+        """The engine is gone already."""
+        self._engine = self._files = None
+
+    async def ensure(self, name: EngineName) -> LittrsEngine | MontyEngine:
         """The engine, holding the stream's state: the one at hand, or one rebuilt by replay."""
         if self._engine is not None and self._engine.name == name:
             return self._engine
-        await self._drop()
+        await self.drop()
         engine: LittrsEngine | MontyEngine
         if name == "littrs":
             engine = await LittrsEngine.start(self._limits)
         else:
-            self._files = Files(self._mounted())
+            self._files = Files(self._limits)
             engine = await MontyEngine.start(self._limits, self._files)
         try:
             await self._replay(engine)
@@ -226,6 +295,8 @@ class Session:
                 scope = {**scope, item.name: faithful.kind_of(value)}
             elif item.action == "module" and item.name is not None and isinstance(engine, MontyEngine):
                 engine.define_module(item.name, stream.value_of(item))
+            elif item.action == "mount" and item.name is not None and self._files is not None:
+                self._files.mount(item.name, stream.value_of(item))
             elif item.block is not None:
                 program = None
                 if engine.name == "littrs":
@@ -235,12 +306,15 @@ class Session:
 
     async def _repeat(self, engine: LittrsEngine | MontyEngine, block: SandboxBlock, program: Program | None) -> None:
         where = f"{self.sandbox_id}, block {block.block_no}"
-        journal = Journal(where, raisable, limit=self._limits.max_tool_calls, recorded=block.calls)
+        journal = Journal(where, raisable, limits=self._limits, recorded=block.calls)
         journal.ends_unanswered = block.status == "limit"
         output = Output(0)
         seconds = self._limits.max_seconds * 4 + 10
-        fed = await self._feed(
-            engine, Block(code=block.code, tools=block.tools, call=journal.call, output=output, seconds=seconds, program=program)
+        was_too_big = block.error is not None and block.error.message.startswith(_TOO_BIG)
+        fed = await self.feed(
+            engine,
+            Block(code=block.code, tools=block.tools, call=journal.call, output=output, seconds=seconds, program=program),
+            max_value=0 if was_too_big else sys.maxsize,  # the limit may be another by now
         )
         if journal.divergence is not None:
             raise journal.divergence
@@ -249,7 +323,7 @@ class Session:
             expected = f"{block.status} with digest {block.digest[:12]}"
             raise ReplayDivergence(where, expected=expected, actual=f"{fed.status} ({_told(fed.error)}) with digest {actual[:12]}")
 
-    async def _feed(self, engine: LittrsEngine | MontyEngine, block: Block) -> Fed:
+    async def feed(self, engine: LittrsEngine | MontyEngine, block: Block, max_value: int) -> Fed:
         """Feed a block; a last value that has no place in the record is the block's error, never a silent None.
 
         Raises:
@@ -258,6 +332,9 @@ class Session:
         try:
             fed = await engine.feed(block)
             encode_value(fed.value)
+            if weight(fed.value, max_value) > max_value:
+                message = f"{_TOO_BIG}; only {told(max_value)} may leave the sandbox"
+                return Fed(status="error", error=ErrorInfo(code="sandbox_limit", type="ValueError", message=message), lost=fed.lost)
         except UnencodableValue as error:
             message = f"the last expression's {error}"
             return Fed(status="error", error=ErrorInfo(code="unencodable_value", type="TypeError", message=message))
@@ -268,129 +345,6 @@ class Session:
                 return Fed(status="interrupted", error=unfit.error, lost=True)
             return Fed(status="limit" if unfit.error.code == "sandbox_limit" else "error", error=unfit.error)
         return fed
-
-
-class _Run:
-    """One live block on its way through the engines."""
-
-    def __init__(self, session: Session, code: str, tools: frozenset[str], finishers: frozenset[str], host: HostCall) -> None:
-        self.session = session
-        self.code = code
-        self.tools = tools
-        self.finishers = finishers
-        self.host = host
-        self.reason: str | None = None
-        self.engine: EngineName = "monty"
-        self.rolled_back = False
-        """A program may have finished and its engine be lost all the same, in a `finally:` that never ends."""
-        self.block_no = session.block_no
-        self.output = Output(session.limits.max_output)
-        where = f"{session.sandbox_id}, block {self.block_no}"
-        self.journal = Journal(where, raisable, limit=session.limits.max_tool_calls, live=host)
-
-    async def result(self) -> BlockResult:
-        began = time.perf_counter()
-        fed = await self._run()
-        if self.journal.divergence is not None:
-            await self.session._drop()
-            raise self.journal.divergence
-        fed = self._settled(fed)
-        if fed.lost:
-            self.rolled_back, self.session._engine = True, None
-        return BlockResult(
-            status=fed.status,
-            value=fed.value,
-            prints=self.output.text,
-            output_truncated=self.output.truncated,
-            error=fed.error,
-            engine=self.engine,
-            reason=self.reason,
-            calls=tuple(self.journal.calls),
-            duration_ms=(time.perf_counter() - began) * 1000,
-            digest=stream.block_digest(self.journal.calls, self.output.sha256, encode_value(fed.value), fed.error),
-        )
-
-    async def _run(self) -> Fed:
-        limits = self.session.limits
-        if len(self.code) > limits.max_source:
-            message = f"the block has {len(self.code)} characters; it may have {limits.max_source}"
-            self.engine = self.session.engine or "monty"
-            return Fed(status="refused", error=ErrorInfo(code="sandbox_limit", type="SandboxLimit", message=message))
-        program = None
-        if self.session._choice == "monty":
-            pass
-        elif self.session._choice == "auto" and self.session._needs_monty:
-            self.reason = self.session._needs_monty
-        else:
-            try:
-                program = faithful.check(self.code, self.session.known(), self.tools, self.finishers).program
-                self.engine = "littrs"
-            except faithful.Refused as refused:
-                self.reason = str(refused)
-                if self.session._choice == "littrs":
-                    self.engine = "littrs"
-                    error = ErrorInfo(
-                        code="sandbox_refused", type="SandboxRefused", message=f"{refused.reason}; {refused.instead}", line=refused.line
-                    )
-                    return Fed(status="refused", error=error)
-        while True:
-            try:
-                return await self._feed(program)
-            except Unfit as unfit:
-                self.reason, self.engine, program = unfit.reason, "monty", None
-            except Parked:
-                await self.session._drop()
-                await self.journal.answered()
-            self.journal = self.journal.again(self.host)
-            self.output = Output(limits.max_output)
-            await self.session._drop()
-
-    async def _feed(self, program: Program | None) -> Fed:
-        try:
-            engine = await self.session._ensure(self.engine)
-        except WorkerGone as gone:
-            error = ErrorInfo(code="sandbox_crashed", type="RuntimeError", message=str(gone))
-            return Fed(status="interrupted", error=error, lost=True)
-        seconds = self.session.limits.max_seconds
-        return await self.session._feed(
-            engine, Block(code=self.code, tools=self.tools, call=self.journal.call, output=self.output, seconds=seconds, program=program)
-        )
-
-    def _settled(self, fed: Fed) -> Fed:
-        """What the engine reports, in the words of the record."""
-        if self.journal.hit_limit and fed.status == "finished":
-            message = f"the block made more than {self.session.limits.max_tool_calls} tool calls"
-            error = ErrorInfo(code="sandbox_limit", type="SandboxLimit", message=message)
-            return Fed(status="limit", lost=fed.lost, error=error)
-        if fed.lost and fed.error is not None:
-            return Fed(status="interrupted", lost=True, error=fed.error.model_copy(update={"message": fed.error.message + _ROLLED_BACK}))
-        return fed
-
-    def block(self, result: BlockResult) -> SandboxBlock:
-        return SandboxBlock(
-            block_no=self.block_no,
-            code=self.code,
-            tools=tuple(sorted(self.tools)),
-            engine=result.engine,
-            reason=result.reason,
-            status="interrupted" if self.rolled_back else result.status,
-            calls=result.calls,
-            error=result.error,
-            digest=result.digest,
-        )
-
-    def interrupted(self) -> SandboxBlock:
-        """The block as it stands when it is cancelled."""
-        return SandboxBlock(
-            block_no=self.block_no,
-            code=self.code,
-            tools=tuple(sorted(self.tools)),
-            engine=self.engine,
-            reason=self.reason,
-            status="interrupted",
-            calls=tuple(self.journal.calls),
-            error=ErrorInfo(code="interrupted", type="Interrupted", message="the block was stopped" + _ROLLED_BACK),
-        )
 
 
 def _told(error: ErrorInfo | None) -> str:
