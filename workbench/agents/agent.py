@@ -9,7 +9,6 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-from workbench.agents.answer import AnswerSchema
 from workbench.agents.codeact import CODEACT, FINISH, CodeActResources
 from workbench.agents.handlers import Delivery, Handler, Handlers
 from workbench.agents.prompt import system_prompt
@@ -28,6 +27,7 @@ from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.session import Session
+from workbench.schemas import AnswerSchema
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
 from workbench.tools.tool import Tool

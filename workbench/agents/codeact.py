@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.agents.answer import AnswerSchema, correction
+from workbench.agents.correction import correction
 from workbench.agents.observe import observation, recorded_output
 from workbench.agents.reply import read_reply, without_thinking
 from workbench.agents.stream import SandboxStream
@@ -30,6 +30,7 @@ from workbench.runtime.context import TaskContext
 from workbench.sandbox import clock
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.engine import ProgramEnd
+from workbench.schemas import AnswerSchema
 from workbench.tools.tool import Tool
 
 

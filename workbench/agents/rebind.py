@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from workbench.agents.agent import agent_binding
-from workbench.agents.answer import AnswerSchema
 from workbench.agents.codeact import FINISH, CodeActResources
 from workbench.agents.handlers import Handlers
 from workbench.agents.stream import SandboxStream, read_stream
@@ -19,6 +18,7 @@ from workbench.runtime.binding import Binding
 from workbench.runtime.workbench import Workbench
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.session import Session
+from workbench.schemas import AnswerSchema
 from workbench.tools.tool import Tool
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ class AnswerSchema:
         if self.model is not None:
             return self._check_model(value)
         assert self._validator is not None
-        plain = _as_json(value)
+        plain = as_json(value)
         errors = sorted(self._validator.iter_errors(plain), key=lambda error: list(map(str, error.absolute_path)))
         return Checked(plain, tuple(f"{_place(error.absolute_path)}: {error.message}" for error in errors[:MAX_PROBLEMS]))
 
@@ -53,25 +52,11 @@ class AnswerSchema:
     def _check_model(self, value: Any) -> Checked:
         assert self.model is not None
         try:
-            answer = self.model.model_validate(_as_json(value))
+            answer = self.model.model_validate(as_json(value))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
             return Checked(value, tuple(f"{_place(item['loc'])}: {item['msg']}" for item in found))
         return Checked(answer.model_dump(mode="json"))
-
-
-def correction(problems: tuple[str, ...], schema: dict[str, Any], value: Any) -> str:
-    """What the model is told about an answer of the wrong shape."""
-    required = schema.get("required")
-    lines = [
-        "The answer does not have the expected shape:",
-        *(f"- {problem}" for problem in problems),
-        *([f"Required: {', '.join(required)}"] if required else []),
-        "You gave:",
-        json.dumps(_as_json(value), indent=2, ensure_ascii=False, default=repr)[:4000],
-        "Correct it and finish again.",
-    ]
-    return "\n".join(lines)
 
 
 def _validator(schema: dict[str, Any]) -> Validator:
@@ -86,12 +71,12 @@ def _validator(schema: dict[str, Any]) -> Validator:
     return kind(schema)
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """What JSON makes of a value: tuples are arrays and keys are strings, as a schema expects."""
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _as_json(item) for key, item in value.items()}
+        return {key if isinstance(key, str) else str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import BaseModel, Field, field_validator
 
-from workbench.agents.answer import AnswerSchema, correction
+from workbench.agents.correction import correction
 from workbench.errors import UserError
+from workbench.schemas import AnswerSchema
 
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer", "minimum": 1}}}
 
