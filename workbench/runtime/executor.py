@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from workbench.errors import NodeTimeout, NoEdge, RunStopped, StoreError, ToolOutputInvalid, WorkbenchError
+from workbench.errors import NodeTimeout, RunStopped, StoreError, WorkbenchError
 from workbench.graph.edges import Edge
-from workbench.graph.graph import AgentGraph
 from workbench.graph.nodes import Plan, PlanInput, Task
-from workbench.record.envelope import Links, NextTask, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
+from workbench.record.envelope import Links, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload
+from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_result
 from workbench.runtime.context import TaskContext, leave_open_calls, unknown_outcome
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
@@ -82,15 +82,15 @@ class Executor:
         result = PlanResult()
         try:
             values = [await life.plane.value(entry.result.output if entry.result else None) for entry in looked_at]
-            known = _known(command, values)
+            known = known_to_edges(command, values)
             if command.joins is None:
-                edge = _edge_that_holds(life.graph, command.tasks[0], known)
+                edge = edge_that_holds(life.graph, command.tasks[0], known)
                 name = life.graph.plan_on(edge).name
             plan = life.graph.plans[name]
             if not plan.is_async:
                 await life.commit()
             choice = await self._choose(life, plan, self._plan_input(life, looked_at, values))
-            result = await self._spilled(life, _plan_result(life.graph, plan.name, choice, known))
+            result = await self._spilled(life, plan_result(life.graph, plan.name, choice, known))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
             error = _settled(life, name, failure)
@@ -197,61 +197,6 @@ async def _finished(life: Lifetime, seq: int) -> TaskExecution:
     entry = await life.entry(seq)
     assert isinstance(entry, TaskExecution)
     return entry
-
-
-def _known(command: RunPlan, values: list[Any]) -> dict[str, Any]:
-    """What the conditions of edges may read; behind a JOIN the result is the list of the branches' results."""
-    last = command.tasks[-1]
-    return {
-        "result": values if command.joins is not None else values[0],
-        "error": last.error.code if last.error else None,
-        "attempt": last.attempt,
-        "iteration_idx": last.iteration_idx,
-    }
-
-
-def _edge_that_holds(graph: AgentGraph, task: TaskRef, known: dict[str, Any]) -> Edge:
-    """The edge a finished Task takes: the first whose condition holds."""
-    edges = graph.followers(task.name, failed=task.status != "SUCCEEDED")
-    edge = next((edge for edge in edges if edge.holds(known)), None)
-    if edge is None:
-        raise NoEdge(f"no edge out of task {task.name!r} may be taken: none of {[edge.condition for edge in edges]} holds")
-    return edge
-
-
-def _plan_result(graph: AgentGraph, plan: str, choice: Any, known: dict[str, Any]) -> PlanResult:
-    if choice is None:
-        result = _by_conditions(graph, plan, known)
-    elif isinstance(choice, PlanResult):
-        result = choice
-    elif isinstance(choice, str):
-        result = PlanResult.to(choice)
-    elif isinstance(choice, list | tuple) and all(isinstance(name, str) for name in choice):
-        result = PlanResult(next_tasks=tuple(NextTask(name=name) for name in choice))
-    else:
-        raise ToolOutputInvalid(
-            f"plan {plan!r} returned a {type(choice).__name__}; return a task's name, a list of names, a PlanResult, or None"
-        )
-    forks = {edge.target for edge in graph.choices(plan) if edge.type == "PARALLEL"}
-    return result.model_copy(update={"fork": bool(forks.intersection(result.next_task_names))})
-
-
-def _by_conditions(graph: AgentGraph, plan: str, known: dict[str, Any]) -> PlanResult:
-    """The choice that the conditions of a Plan's edges make: every PARALLEL edge that holds, or else the first edge that does."""
-    holding = [edge for edge in graph.choices(plan) if edge.holds(known)]
-    parallel = [edge for edge in holding if edge.type == "PARALLEL"]
-    if not holding:
-        conditions = [edge.condition for edge in graph.choices(plan)]
-        raise NoEdge(f"plan {plan!r} left the choice to its edges, and none of {conditions} holds")
-    if holding[0] not in parallel:
-        return PlanResult.to(holding[0].target)
-    tasks: list[NextTask] = []
-    for edge in parallel:
-        if edge.branch is None:
-            tasks.append(NextTask(name=edge.target))
-        else:
-            tasks.extend(PlanResult.each(edge.target, edge.items(known)).next_tasks)
-    return PlanResult(next_tasks=tuple(tasks))
 
 
 def _settled(life: Lifetime, node: str, failure: BaseException) -> ErrorInfo:
