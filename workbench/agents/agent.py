@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel
@@ -15,7 +16,7 @@ from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
 from workbench.current import current
-from workbench.errors import AgentBusy, UserError
+from workbench.errors import AgentBusy, ApprovalPending, UserError
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
@@ -31,6 +32,9 @@ from workbench.schemas import AnswerSchema
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
 from workbench.tools.tool import Tool
+
+LOOK_SECONDS = 0.05
+"""How often blocking code looks whether its run has come to wait for a person."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 Schema = dict[str, Any] | type[BaseModel]
@@ -158,10 +162,11 @@ class Agent:
         Raises:
             RunFailed: MaxIterations, OutputInvalid, or why else there is no answer; `.run` holds everything that was done.
             RunStopped: somebody stopped it.
+            ApprovalPending: it waits for a person. It goes on waiting: decide `.run.pending[0]`, then `.run.result()`.
         """
         run = self.start(task, schema=schema)
         try:
-            return run.result()
+            return run_sync(_unless_it_waits(run))
         except KeyboardInterrupt:
             run.stop("interrupted by the user")
             raise
@@ -174,18 +179,18 @@ class Agent:
         finally:
             run.stop("the awaiting code was cancelled")
 
-    def start(self, task: str, *, schema: Schema | None = None) -> Run:
-        """Begin a task and return its Run at once.
+    def start(self, task: str, *, schema: Schema | None = None, unattended: bool = False) -> Run:
+        """Begin a task and return its Run at once. `unattended` says that nobody can be asked: calls that need approval are refused.
 
         Raises:
             AgentBusy: the agent's last run has not ended.
             ConfigurationError: no model is configured; the message says how to configure one.
         """
-        return run_sync(self._start(self._bench(), task, schema))
+        return run_sync(self._start(self._bench(), task, schema, unattended=unattended))
 
-    async def astart(self, task: str, *, schema: Schema | None = None) -> Run:
+    async def astart(self, task: str, *, schema: Schema | None = None, unattended: bool = False) -> Run:
         """`start` for code that awaits."""
-        return await run_async(self._start(self._bench(), task, schema))
+        return await run_async(self._start(self._bench(), task, schema, unattended=unattended))
 
     def close(self) -> None:
         """Release the sandbox's worker and the model's connections. The agent can still be used."""
@@ -204,7 +209,7 @@ class Agent:
         self._client = self._client or resolve(self._model)
         return self._workbench or current()
 
-    async def _start(self, bench: Workbench, task: str, schema: Schema | None) -> Run:
+    async def _start(self, bench: Workbench, task: str, schema: Schema | None, *, unattended: bool) -> Run:
         if not isinstance(task, str):
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
         answer = AnswerSchema(schema) if schema is not None else self._schema
@@ -213,7 +218,7 @@ class Agent:
             raise AgentBusy(f"this agent is busy with {holder}; wait for it, stop it, or use another agent")
         use.starting = True
         try:
-            use.run = await bench.astart(await self._binding(bench, task, answer), task)
+            use.run = await bench.astart(replace(await self._binding(bench, task, answer), unattended=unattended), task)
         finally:
             use.starting = False
         return use.run
@@ -248,6 +253,18 @@ def _callable(tool: Tool) -> Tool:
     if tool.name == FINISH.name and not tool.finish:
         raise UserError("a tool named 'finish' must end the run; give finish=True, or another name")
     return tool
+
+
+async def _unless_it_waits(run: Run) -> Any:
+    """The run's value; blocking code that would wait for a person is told so instead, for it may be the person who is blocked."""
+    ended = asyncio.ensure_future(run.wait())
+    try:
+        while not (await asyncio.wait({ended}, timeout=LOOK_SECONDS))[0]:
+            if run.pending:
+                raise ApprovalPending(f"run {run.id} waits for a person: {run.pending[0].title}", run=run)
+    finally:
+        ended.cancel()
+    return await run
 
 
 def agent_binding(

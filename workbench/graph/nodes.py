@@ -18,7 +18,7 @@ from typing import Any, TypeVar, overload
 
 from workbench.errors import UserError
 from workbench.record.codec import sha256
-from workbench.record.envelope import PlanResult, TaskExecution
+from workbench.record.envelope import ABSENT, PlanResult, TaskExecution
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,6 +85,8 @@ class Task:
     timeout: float | None = None
     idempotent: bool = False
     retries: RetryPolicy = RetryPolicy()
+    label: str | None = None
+    """What drawings show instead of the name."""
     takes_context: bool = field(init=False)
     is_async: bool = field(init=False)
 
@@ -108,6 +110,8 @@ class Plan:
     name: str
     choose: Callable[..., Any]
     timeout: float | None = None
+    label: str | None = None
+    """What drawings show instead of the name."""
     is_async: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +132,12 @@ Node = Task | Plan
 def task(run: F, /) -> Task: ...
 @overload
 def task(
-    *, name: str | None = None, timeout: float | None = None, idempotent: bool = False, retries: RetryPolicy | int = ...
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    idempotent: bool = False,
+    retries: RetryPolicy | int = ...,
+    label: str | None = None,
 ) -> Callable[[F], Task]: ...
 def task(
     run: F | None = None,
@@ -138,12 +147,13 @@ def task(
     timeout: float | None = None,
     idempotent: bool = False,
     retries: RetryPolicy | int = 0,
+    label: str | None = None,
 ) -> Task | Callable[[F], Task]:
     """Make a Task of a function; bare, or with options. The Task's name is the function's; `retries` may be a number."""
     policy = RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries
 
     def make(function: F) -> Task:
-        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent, retries=policy)
+        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent, retries=policy, label=label)
 
     return make if run is None else make(run)
 
@@ -151,14 +161,37 @@ def task(
 @overload
 def plan(choose: F, /) -> Plan: ...
 @overload
-def plan(*, name: str | None = None, timeout: float | None = None) -> Callable[[F], Plan]: ...
-def plan(choose: F | None = None, /, *, name: str | None = None, timeout: float | None = None) -> Plan | Callable[[F], Plan]:
+def plan(*, name: str | None = None, timeout: float | None = None, label: str | None = None) -> Callable[[F], Plan]: ...
+def plan(
+    choose: F | None = None, /, *, name: str | None = None, timeout: float | None = None, label: str | None = None
+) -> Plan | Callable[[F], Plan]:
     """Make a Plan of a function; bare, or with options. The Plan's name is the function's."""
 
     def make(function: F) -> Plan:
-        return Plan(name=name or function.__name__, choose=function, timeout=timeout)
+        return Plan(name=name or function.__name__, choose=function, timeout=timeout, label=label)
 
     return make if choose is None else make(choose)
+
+
+def human(
+    name: str,
+    question: str | Callable[[Any], str],
+    *,
+    schema: dict[str, Any] | type[Any] | None = None,
+    timeout: float | None = None,
+    default: Any = ABSENT,
+) -> Task:
+    """A Task that asks a person and has the answer as its output.
+
+    `question` is text, or a function of the Task's input, which is shown with it. The answer must match the `schema` (a JSON Schema or a
+    pydantic class). After `timeout` seconds it is `default`; without one the Task fails, and its error edge says what comes next.
+    """
+
+    async def ask(value: Any, ctx: Any) -> Any:
+        text = question(value) if callable(question) else question
+        return await ctx.ask_human(text, schema=schema, about=value, timeout=timeout, default=default)
+
+    return Task(name=name, run=ask, idempotent=True)
 
 
 def pass_through(source: str, target: str) -> Plan:

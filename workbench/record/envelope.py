@@ -177,8 +177,15 @@ class Manifest(Value):
     """The version of this package that started the run."""
 
 
-HitlKind = Literal["unknown_outcome"]
-Decision = Literal["happened", "did_not_happen", "stop"]
+HitlKind = Literal["unknown_outcome", "approval", "question"]
+Decision = Literal["happened", "did_not_happen", "approved", "rejected", "answered", "expired", "stop"]
+
+DECISIONS: dict[HitlKind, tuple[Decision, ...]] = {
+    "unknown_outcome": ("happened", "did_not_happen", "stop"),
+    "approval": ("approved", "rejected", "expired", "stop"),
+    "question": ("answered", "expired", "stop"),
+}
+"""What may be decided, by what is asked. `expired` is the clock's decision, never a person's."""
 
 
 class HitlRequest(Value):
@@ -188,9 +195,14 @@ class HitlRequest(Value):
     kind: HitlKind
     title: Text
     tool: str
+    """The tool or Task it is about."""
     args: Payload
     subject_hash: str
     """SHA-256 of the raw call and of the text shown; an answer carries the same hash, so it binds to what the person saw."""
+    answer_schema: dict[str, Any] | None = None
+    """Of a question: the JSON Schema the answer must match."""
+    expires_at: Stamp | None = None
+    """When it is decided by `expired`, if nobody has by then."""
 
 
 class HitlResponse(Value):
@@ -201,7 +213,7 @@ class HitlResponse(Value):
     actor: str
     subject_hash: str
     value: Payload | None = None
-    """With `happened`: the result the call had."""
+    """With `happened` the result the call had, with `approved` the arguments as the person changed them, with `answered` the answer."""
     note: Text | None = None
 
 

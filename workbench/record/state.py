@@ -14,6 +14,7 @@ from typing import assert_never
 
 from workbench.errors import RecordCorrupt
 from workbench.record.envelope import (
+    DECISIONS,
     END,
     AnyEntry,
     HitlEvent,
@@ -334,6 +335,8 @@ def _hitl(state: RunState, entry: HitlEvent) -> None:
         asked = state.requests.pop(entry.response.request_id, None)
         if asked is None:
             raise _corrupt(entry, f"request {entry.response.request_id} has no open question to answer")
+        if entry.response.decision not in DECISIONS[asked.kind]:
+            raise _corrupt(entry, f"{entry.response.decision!r} does not answer a request of kind {asked.kind!r}")
         if asked.subject_hash != entry.response.subject_hash:
             raise _corrupt(entry, f"the answer to request {asked.request_id} is to another text than the one shown")
     _settle(state)

@@ -33,6 +33,8 @@ class Binding:
     described: Mapping[str, Any] = field(default_factory=dict)
     """The resources as JSON-ready data without keys."""
     tools: ToolExecutor = field(default_factory=ToolExecutor)
+    unattended: bool = False
+    """Nobody is there to ask: approvals are refused at once. Decided when the run begins."""
     convert: Callable[[Any], Any] = unchanged
     """From the recorded output to what the caller gets, for example a pydantic instance."""
     on_open: Callable[[Lifetime], Awaitable[None]] | None = None
@@ -50,7 +52,7 @@ class Binding:
             graph_hash=self.graph.hash,
             title=self.title,
             kind=self.kind,
-            resources={**self.described, "nodes": self.graph.source_hashes()},
+            resources={**self.described, "nodes": self.graph.source_hashes(), "unattended": self.unattended},
             package=package,
         )
 

@@ -7,19 +7,30 @@ that a crash cut off is repeated only if its tool is idempotent, and otherwise a
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from workbench.errors import ReplayDivergence, StoreError, ToolDenied, ToolError, ToolFailed, ToolOutputInvalid, UnencodableValue, UserError
-from workbench.record.codec import digest, sha256, to_json
-from workbench.record.envelope import HitlRequest, Links, Telemetry, ToolCallEntry
+from workbench.errors import (
+    NodeTimeout,
+    ReplayDivergence,
+    StoreError,
+    ToolDenied,
+    ToolError,
+    ToolFailed,
+    ToolOutputInvalid,
+    UnencodableValue,
+    UserError,
+)
+from workbench.record.codec import digest
+from workbench.record.envelope import ABSENT, Links, Telemetry, ToolCallEntry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.requests import approval, question, unknown_outcome
+from workbench.schemas import AnswerSchema
 from workbench.tools.executor import error_info, safe_text
 
 logger = logging.getLogger("workbench.task")
@@ -40,6 +51,7 @@ class TaskContext:
         self._life = life
         self._ref = ref
         self._calls = 0
+        self._asked = 0
         self._limit: asyncio.Timeout | None = None
         self._waits = 0
         """How many of its calls wait for a person at this moment."""
@@ -142,25 +154,107 @@ class TaskContext:
             ReplayDivergence: the recorded call at this place was another one.
         """
         tools = self._life.binding.tools
+        tool = tools.tools.get(name)
+        ordinal = self._next_call()
+        if refused is None and tool is not None and tool.asks(args):
+            try:
+                args = await self._approved(self._call_id(ordinal), name, args)
+            except ToolDenied as denied:
+                refused = denied
 
         async def perform() -> Any:
             if refused is not None:
                 raise refused
             return await tools.call(name, args)
 
-        tool = tools.tools.get(name)
-        return await self.effect(name, args, perform, idempotent=refused is not None or tool is None or tool.idempotent)
+        return await self._effect(ordinal, name, args, perform, idempotent=refused is not None or tool is None or tool.idempotent)
+
+    async def _approved(self, call_id: str, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments with which a person lets the call go on, maybe changed.
+
+        Raises:
+            ToolDenied: a person refused it, or nobody is there to ask.
+        """
+        life = self._life
+        if life.binding.unattended:
+            raise ToolDenied(f"{name!r} needs a person's approval, and nobody is there to give it")
+        with self.off_the_clock():
+            response = await life.ask(approval(life, call_id, name, await life.plane.payload(dict(args))))
+        match response.decision:
+            case "approved":
+                return args if response.value is None else await life.plane.value(response.value)
+            case "stop":
+                life.stop(f"stopped by {response.actor}, who was asked to approve {name!r}")
+                raise ToolDenied("the run was stopped")
+            case _:
+                raise ToolDenied(f"{response.actor} refused the call of {name!r}" + (f": {response.note}" if response.note else ""))
+
+    async def ask_human(
+        self,
+        text: str,
+        *,
+        schema: dict[str, Any] | type[Any] | None = None,
+        about: Any = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a person's time, kept in the record and beyond this process
+        default: Any = ABSENT,
+    ) -> Any:
+        """Ask a person and wait for the answer, in this process or, after a crash, in the one that goes on with the run.
+
+        An answer that does not match the `schema` (a JSON Schema or a pydantic class, which gives an instance) is refused where it is
+        given. `about` is shown with the question. After `timeout` seconds the answer is `default`; without one that is an error. Other
+        limits do not run meanwhile.
+
+        Raises:
+            NodeTimeout: nobody has answered in time, and there is no default.
+        """
+        life = self._life
+        self._asked += 1
+        shape = None if schema is None else AnswerSchema(schema)
+        request = question(
+            life,
+            f"{self.exec_id}|{self._asked}",
+            self._ref.name,
+            text,
+            about=await life.plane.payload(about),
+            schema=shape.json_schema if shape else None,
+            timeout=timeout,
+        )
+        with self.off_the_clock():
+            response = await life.ask(request)
+        match response.decision:
+            case "answered":
+                value = await life.plane.value(response.value)
+                return shape.convert(value) if shape else value
+            case "expired" if default is not ABSENT:
+                return default
+            case "expired":
+                raise NodeTimeout(f"nobody answered {text!r} within {timeout:g} s")
+            case _:
+                life.stop(f"stopped by {response.actor}, who was asked {text!r}")
+                await asyncio.sleep(0)  # where the order to stop arrives
+                raise ToolDenied("the run was stopped")
 
     async def effect(self, name: str, args: Mapping[str, Any], perform: Callable[[], Awaitable[Any]], *, idempotent: bool = False) -> Any:
         """Do something whose outcome must be in the record, and return it; on resume the recorded outcome is returned instead.
 
         `perform` may raise a ToolError, which is recorded and raised again. `idempotent` says that it may be repeated after a crash.
         """
-        life = self._life
+        return await self._effect(self._next_call(), name, args, perform, idempotent=idempotent)
+
+    def _next_call(self) -> int:
+        """The place of a call among those of this execution: fixed when it is made, whatever it then waits for."""
+        self._calls += 1
+        return self._calls - 1
+
+    def _call_id(self, ordinal: int) -> str:
+        return make_id(self.lifetime_id, self.exec_id, "call", ordinal)
+
+    async def _effect(
+        self, ordinal: int, name: str, args: Mapping[str, Any], perform: Callable[[], Awaitable[Any]], *, idempotent: bool
+    ) -> Any:
+        life, call_id = self._life, self._call_id(ordinal)
         if self.exec_id not in life.state.running:
             raise UserError(f"{self._ref.name!r} has finished, so it cannot call {name!r}; await its calls before it returns")
-        ordinal, self._calls = self._calls, self._calls + 1
-        call_id = make_id(self.lifetime_id, self.exec_id, "call", ordinal)
         recorded = life.recorded_calls.pop(call_id, None)
         if recorded is not None:
             await self._compare(recorded, name, args)
@@ -241,31 +335,12 @@ class TaskContext:
                 return call.model_copy(update={"result": response.value or Payload()})
             case "did_not_happen":
                 return None
-            case "stop":
+            case _:
                 self._life.stop(f"stopped by {response.actor}, who did not know whether {call.tool!r} had happened")
                 return call.model_copy(update={"error": error_info(ToolDenied("the run was stopped"))})
 
     def _within(self) -> Links:
         return Links(parent_exec_id=self.exec_id)
-
-
-def unknown_outcome(life: Lifetime, subject_id: str, name: str, args: Payload) -> HitlRequest:
-    """The question whether an effect happened before its process died.
-
-    After "it did not happen" it was tried again. If that attempt too was cut off, it is a new question.
-    """
-    lifetime_id = life.journal.lifetime_id
-    ids = (make_id(lifetime_id, "request", subject_id, attempt) for attempt in itertools.count())
-    request_id = next(each for each in ids if each not in life.answers or life.answers[each].decision != "did_not_happen")
-    title = f"{name!r} was started, and its process ended before an outcome was recorded. Did it happen?"
-    return HitlRequest(
-        request_id=request_id,
-        kind="unknown_outcome",
-        title=title,
-        tool=name,
-        args=args,
-        subject_hash=sha256(to_json([name, args.model_dump(mode="json"), title])),
-    )
 
 
 async def leave_open_calls(life: Lifetime, exec_id: str, why: str) -> None:

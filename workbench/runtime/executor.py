@@ -14,9 +14,10 @@ from workbench.record.envelope import Links, PlanExecution, PlanResult, TaskExec
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload
 from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_result
-from workbench.runtime.context import TaskContext, leave_open_calls, unknown_outcome
+from workbench.runtime.context import TaskContext, leave_open_calls
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.requests import unknown_outcome
 from workbench.tools.executor import safe_text
 from workbench.tools.thread import ToolThread
 from workbench.tools.values import plain

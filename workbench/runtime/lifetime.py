@@ -153,7 +153,7 @@ class Lifetime:
                 self.write(HitlEvent, phase="requested", header=header, request=request)
                 await self.commit()
             await self.take_decisions()
-            response = await answer
+            response = await self._decided(request, answer)
         finally:
             del self.asked[request.request_id]
         if response.value is not None:
@@ -163,6 +163,21 @@ class Lifetime:
         self.write(HitlEvent, phase="answered", header=header, response=response)
         await self.commit()
         return response
+
+    async def _decided(self, request: HitlRequest, answer: asyncio.Future[HitlResponse]) -> HitlResponse:
+        """The answer, or when the request has expired that it has."""
+        if request.expires_at is None:
+            return await answer
+        left = (request.expires_at - self.clock.now()).total_seconds()
+        late = asyncio.ensure_future(self.clock.sleep(max(0.0, left)))
+        try:
+            either: list[asyncio.Future[Any]] = [answer, late]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            late.cancel()
+        if answer.done():
+            return answer.result()
+        return HitlResponse(request_id=request.request_id, decision="expired", actor="clock", subject_hash=request.subject_hash)
 
     async def take_decisions(self) -> None:
         """Hand decisions from the inbox to whoever waits for them. One that does not fit its question is left where it is."""

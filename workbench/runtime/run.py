@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,12 +14,13 @@ from workbench.owner import is_dead
 from workbench.ports import InboxItem, Query
 from workbench.record.codec import encode_value
 from workbench.record.entries import StoredEntry, verify_chain
-from workbench.record.envelope import AnyEntry, Decision, HitlRequest, HitlResponse
+from workbench.record.envelope import DECISIONS, AnyEntry, Decision, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
+from workbench.schemas import AnswerSchema
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench
@@ -77,11 +78,34 @@ class Pending:
         """The effect did not happen: run it."""
         self._decide("did_not_happen", actor, note, None)
 
+    def approve(self, args: Mapping[str, Any] | None = None, *, note: str | None = None, actor: str = "code") -> None:
+        """The call may be made, with these arguments instead if they are given."""
+        self._decide("approved", actor, note, None if args is None else Payload(inline=encode_value(dict(args))))
+
+    def reject(self, note: str | None = None, *, actor: str = "code") -> None:
+        """The call may not be made; the note is told to the caller."""
+        self._decide("rejected", actor, note, None)
+
+    def answer(self, value: Any, *, note: str | None = None, actor: str = "code") -> None:
+        """The answer to a question.
+
+        Raises:
+            UserError: it does not have the shape that was asked for; the message says where.
+        """
+        schema = self.request.answer_schema
+        checked = None if schema is None else AnswerSchema(schema).check(value)
+        if checked is not None and checked.problems:
+            raise UserError("the answer does not have the expected shape: " + "; ".join(checked.problems))
+        self._decide("answered", actor, note, Payload(inline=encode_value(value if checked is None else checked.value)))
+
     def stop(self, *, note: str | None = None, actor: str = "code") -> None:
         """Stop the run."""
         self._decide("stop", actor, note, None)
 
     def _decide(self, decision: Decision, actor: str, note: str | None, value: Payload | None) -> None:
+        allowed = [each for each in DECISIONS[self.request.kind] if each != "expired"]
+        if decision not in allowed:
+            raise UserError(f"this is a request of kind {self.request.kind!r}; it is decided by {', '.join(allowed)}, not {decision!r}")
         response = HitlResponse(
             request_id=self.request.request_id,
             decision=decision,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import keyword
+import logging
 import textwrap
 import typing
 from collections.abc import Callable, Mapping
@@ -24,7 +25,11 @@ from workbench.record import codec
 from workbench.tools.annotations import default_text, type_text
 from workbench.tools.docstrings import argument_texts
 
+logger = logging.getLogger(__name__)
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+Approval = bool | Callable[[dict[str, Any]], bool]
 
 ATTRIBUTE = "__workbench_tool__"
 """Where `@tool` leaves the Tool on the function."""
@@ -82,6 +87,8 @@ class Tool:
     """Whether repeating a call is harmless: what may happen to a call whose outcome nobody knows hangs on it."""
     finish: bool = False
     """Whether its value ends the run."""
+    approval: Approval = False
+    """Whether a person has to approve a call: always, never, or by a predicate over the arguments by name."""
     on: Literal["thread", "main"] = "thread"
 
     def __post_init__(self) -> None:
@@ -107,6 +114,7 @@ class Tool:
         retries: int = 0,
         idempotent: bool = False,
         finish: bool = False,
+        approval: Approval = False,
     ) -> Tool:
         """Describe `fn` by its signature, annotations and docstring.
 
@@ -131,6 +139,7 @@ class Tool:
             retries=retries,
             idempotent=idempotent,
             finish=finish,
+            approval=approval,
         )
 
     @classmethod
@@ -147,8 +156,24 @@ class Tool:
             return made
         # A bound method, or a wrapper that copied the attribute: the options are the decorator's, the signature is this callable's.
         return cls.from_function(
-            obj, name=made.name, timeout=made.timeout, retries=made.retries, idempotent=made.idempotent, finish=made.finish
+            obj,
+            name=made.name,
+            timeout=made.timeout,
+            retries=made.retries,
+            idempotent=made.idempotent,
+            finish=made.finish,
+            approval=made.approval,
         )
+
+    def asks(self, args: Mapping[str, Any]) -> bool:
+        """Whether a person has to approve a call with these arguments. A predicate that fails has not said no: then somebody is asked."""
+        if not callable(self.approval):
+            return self.approval
+        try:
+            return bool(self.approval(dict(args)))
+        except Exception:
+            logger.exception("the approval predicate of tool %s failed; a person is asked", self.name)
+            return True
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the given arguments by name, in the order of the signature; defaults that were not given are left out.
@@ -220,6 +245,7 @@ class Tool:
             "source_hash": self.source_hash,
             "idempotent": self.idempotent,
             "finish": self.finish,
+            "approval": bool(self.approval),
         }
 
 
@@ -233,6 +259,7 @@ def tool(
     retries: int = 0,
     idempotent: bool = False,
     finish: bool = False,
+    approval: Approval = False,
 ) -> Callable[[F], F]: ...
 def tool(
     fn: F | None = None,
@@ -243,15 +270,18 @@ def tool(
     retries: int = 0,
     idempotent: bool = False,
     finish: bool = False,
+    approval: Approval = False,
 ) -> F | Callable[[F], F]:
     """Make a function a tool; it is returned unchanged and works as before.
 
     `timeout` is in seconds; `retries` repeats transient failures; `idempotent=True` says that repeating a call is harmless; `finish=True`
-    makes its value the run's answer.
+    makes its value the run's answer; `approval=True`, or a predicate over the arguments, has a person approve each call before it is made.
     """
 
     def mark(function: F) -> F:
-        made = Tool.from_function(function, name=name, timeout=timeout, retries=retries, idempotent=idempotent, finish=finish)
+        made = Tool.from_function(
+            function, name=name, timeout=timeout, retries=retries, idempotent=idempotent, finish=finish, approval=approval
+        )
         try:
             setattr(function, ATTRIBUTE, made)
         except (AttributeError, TypeError):

@@ -1,0 +1,173 @@
+"""Approvals and questions: asked once, decided once, by whoever comes first; a run waits for as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import BaseModel
+
+import workbench as wb
+from workbench.errors import ApprovalPending, RunFailed, RunStopped, UserError
+from workbench.graph.nodes import human
+
+
+class Verdict(BaseModel):
+    accept: bool
+    why: str = ""
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def agent(bench, sent):
+    """An agent that sends two letters and tells what came of each; sending needs approval."""
+
+    def send(to: str, text: str = "hello") -> str:
+        """Send a letter."""
+        sent.append((to, text))
+        return f"sent to {to}"
+
+    code = "out = []\nfor to in ['ana', 'board']:\n    try:\n        out.append(send(to))\n    except Exception as error:\n        out.append(str(error))\nfinish(out)"
+    made = wb.Agent(wb.models.Scripted([f"```python\n{code}\n```"]), tools=[wb.Tool.from_function(send, approval=True)], workbench=bench)
+    yield made
+    made.close()
+
+
+def asked(run, seconds=5):
+    """The first thing the run waits for."""
+    for _ in range(int(seconds / 0.01)):
+        if run.pending:
+            return run.pending[0]
+        wb.loop.run_sync(asyncio.sleep(0.01))
+    raise AssertionError(f"{run!r} asks nothing")
+
+
+def asks_again(run, before):
+    for _ in range(500):
+        if run.pending and run.pending[0].request.request_id != before.request.request_id:
+            return run.pending[0]
+        wb.loop.run_sync(asyncio.sleep(0.01))
+    raise AssertionError(f"{run!r} asks nothing more")
+
+
+def test_a_call_waits_for_its_approval_and_nothing_happens_before(agent, sent):
+    run = agent.start("write")
+    first = asked(run)
+    assert (run.status, first.tool, first.args, sent) == ("waiting", "send", {"to": "ana"}, [])
+    first.approve(actor="ana")
+    asks_again(run, first).reject("not the board")
+    assert run.result(5) == ["sent to ana", "code refused the call of 'send': not the board"]
+    assert sent == [("ana", "hello")]
+    run.verify()
+
+
+def test_a_person_may_change_the_arguments(agent, sent):
+    run = agent.start("write")
+    first = asked(run)
+    first.approve({"to": "eve", "text": "dear eve"})
+    asks_again(run, first).approve()
+    assert run.result(5) == ["sent to eve", "sent to board"]
+    assert sent == [("eve", "dear eve"), ("board", "hello")]
+    calls = [entry.call.args.inline for entry in run.entries() if entry.kind == "tool_call" and entry.phase == "intent"]
+    assert calls == [{"to": "eve", "text": "dear eve"}, {"to": "board"}]
+
+
+def test_the_second_decision_is_refused(agent):
+    run = agent.start("write")
+    first = asked(run)
+    first.approve()
+    with pytest.raises(UserError, match="decided already"):
+        first.reject()
+    asks_again(run, first).stop(actor="ana")
+    with pytest.raises(RunStopped, match="ana, who was asked to approve 'send'"):
+        run.result(5)
+
+
+def test_a_decision_of_another_kind_is_refused(agent):
+    run = agent.start("write")
+    with pytest.raises(UserError, match="decided by approved, rejected, stop"):
+        asked(run).answer(3)
+    run.stop()
+    run.wait()
+
+
+def test_blocking_code_is_told_that_its_run_waits(agent, sent):
+    with pytest.raises(ApprovalPending, match="send") as caught:
+        agent.run("write")
+    run = caught.value.run
+    first = run.pending[0]
+    first.approve()
+    asks_again(run, first).approve()
+    assert run.result(5) == ["sent to ana", "sent to board"]
+
+
+def test_when_nobody_is_there_the_call_is_refused_at_once(agent, sent):
+    out = agent.start("write", unattended=True).result(5)
+    assert out == ["'send' needs a person's approval, and nobody is there to give it"] * 2
+    assert sent == []
+
+
+@pytest.mark.parametrize(("predicate", "asks"), [(lambda args: args["to"] == "board", 1), (lambda args: args["missing"], 2), (False, 0)])
+def test_a_predicate_says_which_calls_are_asked_about_and_a_broken_one_asks(bench, predicate, asks):
+    def send(to: str) -> str:
+        """Send."""
+        return to
+
+    tool = wb.Tool.from_function(send, approval=predicate)
+    agent = wb.Agent(wb.models.Scripted(["```python\nsend('ana')\nfinish(send('board'))\n```"]), tools=[tool], workbench=bench)
+    run = agent.start("write")
+    before = None
+    for _ in range(asks):
+        before = asked(run) if before is None else asks_again(run, before)
+        before.approve()
+    assert run.result(5) == "board"
+    agent.close()
+
+
+def review(**options):
+    ask = human("ask", lambda value: f"Is {value} good enough?", schema=Verdict, **options)
+
+    @wb.task
+    async def write(value):
+        return value
+
+    @wb.plan
+    async def judge(given):
+        return "End" if given.value["accept"] else "write"
+
+    edges = [("Start", "write"), ("write", "ask"), ("ask", "judge"), ("judge", "write"), ("judge", "End")]
+    return wb.AgentGraph("review", nodes=[write, ask, judge], edges=edges)
+
+
+def test_a_human_task_waits_for_a_typed_answer(bench):
+    run = wb.start(review(), "draft", workbench=bench)
+    first = asked(run)
+    assert (first.title, first.args, run.status) == ("Is draft good enough?", "draft", "waiting")
+    with pytest.raises(UserError, match="/accept: .*boolean"):
+        first.answer({"accept": "perhaps"})
+    first.answer({"accept": False, "why": "too short"})
+    asks_again(run, first).answer({"accept": True})
+    assert run.result(5) == {"accept": True, "why": ""}
+    run.verify()
+
+
+def test_an_unanswered_question_has_its_default_or_fails(bench):
+    assert wb.start(review(timeout=0.05, default={"accept": True}), "draft", workbench=bench).result(5) == {"accept": True}
+    with pytest.raises(RunFailed, match="nobody answered"):
+        wb.start(review(timeout=0.05), "draft", workbench=bench).result(5)
+
+
+def test_waiting_for_a_person_does_not_count_against_a_limit(bench):
+    @wb.task(timeout=0.2)
+    async def ask(value, ctx):
+        return await ctx.ask_human("Well?")
+
+    run = wb.start(wb.AgentGraph("slow", nodes=[ask], edges=[("Start", "ask"), ("ask", "End")]), workbench=bench)
+    pending = asked(run)
+    wb.loop.run_sync(asyncio.sleep(0.4))
+    pending.answer("yes")
+    assert run.result(5) == "yes"
