@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import workbench as wb
 from workbench.errors import ApprovalPending, RunFailed, RunStopped, UserError
 from workbench.graph.nodes import human
+from workbench.loop import run_sync
 
 
 class Verdict(BaseModel):
@@ -31,7 +32,15 @@ def agent(bench, sent):
         sent.append((to, text))
         return f"sent to {to}"
 
-    code = "out = []\nfor to in ['ana', 'board']:\n    try:\n        out.append(send(to))\n    except Exception as error:\n        out.append(str(error))\nfinish(out)"
+    code = """
+out = []
+for to in ["ana", "board"]:
+    try:
+        out.append(send(to))
+    except Exception as error:
+        out.append(str(error))
+finish(out)
+"""
     made = wb.Agent(wb.models.Scripted([f"```python\n{code}\n```"]), tools=[wb.Tool.from_function(send, approval=True)], workbench=bench)
     yield made
     made.close()
@@ -42,7 +51,7 @@ def asked(run, seconds=5):
     for _ in range(int(seconds / 0.01)):
         if run.pending:
             return run.pending[0]
-        wb.loop.run_sync(asyncio.sleep(0.01))
+        run_sync(asyncio.sleep(0.01))
     raise AssertionError(f"{run!r} asks nothing")
 
 
@@ -50,7 +59,7 @@ def asks_again(run, before):
     for _ in range(500):
         if run.pending and run.pending[0].request.request_id != before.request.request_id:
             return run.pending[0]
-        wb.loop.run_sync(asyncio.sleep(0.01))
+        run_sync(asyncio.sleep(0.01))
     raise AssertionError(f"{run!r} asks nothing more")
 
 
@@ -60,7 +69,7 @@ def test_a_call_waits_for_its_approval_and_nothing_happens_before(agent, sent):
     assert (run.status, first.tool, first.args, sent) == ("waiting", "send", {"to": "ana"}, [])
     first.approve(actor="ana")
     asks_again(run, first).reject("not the board")
-    assert run.result(5) == ["sent to ana", "code refused the call of 'send': not the board"]
+    assert run.result(5) == ["sent to ana", "ToolDenied: code refused the call of 'send': not the board"]
     assert sent == [("ana", "hello")]
     run.verify()
 
@@ -92,7 +101,7 @@ def test_a_decision_of_another_kind_is_refused(agent):
     with pytest.raises(UserError, match="decided by approved, rejected, stop"):
         asked(run).answer(3)
     run.stop()
-    run.wait()
+    run_sync(run.wait())
 
 
 def test_blocking_code_is_told_that_its_run_waits(agent, sent):
@@ -107,7 +116,7 @@ def test_blocking_code_is_told_that_its_run_waits(agent, sent):
 
 def test_when_nobody_is_there_the_call_is_refused_at_once(agent, sent):
     out = agent.start("write", unattended=True).result(5)
-    assert out == ["'send' needs a person's approval, and nobody is there to give it"] * 2
+    assert out == ["ToolDenied: 'send' needs a person's approval, and nobody is there to give it"] * 2
     assert sent == []
 
 
@@ -147,7 +156,7 @@ def test_a_human_task_waits_for_a_typed_answer(bench):
     run = wb.start(review(), "draft", workbench=bench)
     first = asked(run)
     assert (first.title, first.args, run.status) == ("Is draft good enough?", "draft", "waiting")
-    with pytest.raises(UserError, match="/accept: .*boolean"):
+    with pytest.raises(UserError, match=r"/accept: .*boolean"):
         first.answer({"accept": "perhaps"})
     first.answer({"accept": False, "why": "too short"})
     asks_again(run, first).answer({"accept": True})
@@ -168,6 +177,6 @@ def test_waiting_for_a_person_does_not_count_against_a_limit(bench):
 
     run = wb.start(wb.AgentGraph("slow", nodes=[ask], edges=[("Start", "ask"), ("ask", "End")]), workbench=bench)
     pending = asked(run)
-    wb.loop.run_sync(asyncio.sleep(0.4))
+    run_sync(asyncio.sleep(0.4))
     pending.answer("yes")
     assert run.result(5) == "yes"
