@@ -38,6 +38,7 @@ _PUBLIC = {
     "current": "workbench.current",
     "errors": "",
     "frames": "",
+    "human": "workbench.graph.nodes",
     "models": "",
     "open": "workbench.runtime.workbench",
     "plan": "workbench.graph.nodes",

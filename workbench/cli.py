@@ -1,9 +1,11 @@
-"""The command line: `workbench demo | runs | show RUN | verify RUN`. It reads what notebooks write, and never goes on with a run."""
+"""The command line: `workbench demo | runs | show | answer | verify`. It works on what notebooks write, and never goes on with a run."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from typing import Any
 
 from workbench.agents.trace import describe
 from workbench.current import current
-from workbench.errors import RecordCorrupt, RunError, WorkbenchError
+from workbench.errors import RecordCorrupt, RunError, UserError, WorkbenchError
 from workbench.runtime.run import Run
 
 QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
@@ -48,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print what a run did, step by step")
     show.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
     show.set_defaults(command=_show)
+    answer = commands.add_parser("answer", help="decide what a run waits for")
+    answer.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    answer.add_argument("decision", choices=["approve", "reject", "answer", "happened", "did-not-happen", "stop"])
+    answer.add_argument("--value", metavar="JSON", help="the answer, the changed arguments, or the result the call had")
+    answer.add_argument("--note", help="what to tell whoever asked")
+    answer.set_defaults(command=_answer)
     verify = commands.add_parser("verify", help="check a run's record against its hashes")
     verify.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
     verify.set_defaults(command=_verify)
@@ -77,6 +85,37 @@ def _show(arguments: argparse.Namespace) -> int:
     for pending in run.pending:
         print(f"   waiting: {pending.title} {pending.args!r}")
     return 0
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    """Decide the oldest request of a run; the process that owns the run takes the decision from the store."""
+    run = current().open(arguments.run)
+    if not run.pending:
+        raise UserError(f"run {run.id} is {run.status} and waits for nobody")
+    value = None if arguments.value is None else _json(arguments.value)
+    pending, said = run.pending[0], {"note": arguments.note, "actor": getpass.getuser()}
+    match arguments.decision:
+        case "approve":
+            pending.approve(value, **said)
+        case "reject":
+            pending.reject(**said)
+        case "answer":
+            pending.answer(value, **said)
+        case "happened":
+            pending.happened(value, **said)
+        case "did-not-happen":
+            pending.did_not_happen(**said)
+        case "stop":
+            pending.stop(**said)
+    print(f"run {run.id}: {pending.title} {arguments.decision}")
+    return 0
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--value {text!r} is not JSON: {error}; text needs quotes of its own, as in --value '\"yes\"'") from error
 
 
 def _verify(arguments: argparse.Namespace) -> int:

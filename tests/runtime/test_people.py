@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 from pydantic import BaseModel
@@ -180,3 +183,22 @@ def test_waiting_for_a_person_does_not_count_against_a_limit(bench):
     run_sync(asyncio.sleep(0.4))
     pending.answer("yes")
     assert run.result(5) == "yes"
+
+
+def test_the_command_line_of_another_process_decides(tmp_path, sent):
+    store = f"sqlite:///{(tmp_path / 'records.db').as_posix()}"
+    bench = wb.profiles.local({"state": store, "blobs": f"file:{(tmp_path / 'blobs').as_posix()}"}, tmp_path)
+    run = wb.start(review(), "draft", workbench=bench)
+    asked(run)
+
+    def say(*words):
+        command = [sys.executable, "-m", "workbench.cli", "answer", run.id[:8], *words]
+        environment = {**os.environ, "WORKBENCH_STATE": store, "WORKBENCH_HOME": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    refused = say("answer", "--value", '{"accept": 7}')
+    assert (refused.returncode, "expected shape" in refused.stderr) == (1, True)
+    assert say("answer", "--value", '{"accept": true}', "--note", "fine").returncode == 0
+    assert run.result(10) == {"accept": True, "why": ""}
+    assert "waits for nobody" in say("stop").stderr
+    bench.close()
