@@ -289,3 +289,11 @@ def test_control_exceptions_in_a_tool_stop_the_run_and_not_the_loop(agent, bench
     with pytest.raises(wb.errors.RunStopped, match="halt"):
         agent("try:\n    halt()\nexcept Exception:\n    pass\nwhile True:\n    pass", tools=[halt]).run("go")
     assert agent("finish(1)").run("again") == 1
+
+
+def test_closing_an_agent_stops_its_run(bench):
+    agent = wb.Agent(wb.models.Scripted(["```python\nwhile True:\n    pass\n```"]), workbench=bench)
+    run = agent.start("for ever")
+    agent.close()
+    with pytest.raises(wb.errors.RunStopped, match="closed"):
+        run.result(5)

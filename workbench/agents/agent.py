@@ -193,11 +193,15 @@ class Agent:
         return await run_async(self._start(self._bench(), task, schema, unattended=unattended))
 
     def close(self) -> None:
-        """Release the sandbox's worker and the model's connections. The agent can still be used."""
+        """Stop a run that is under way, and release the sandbox's worker and the model's connections. The agent can still be used."""
         run_sync(self.aclose())
 
     async def aclose(self) -> None:
         """`close` for code that awaits."""
+        run = self._sandbox.run
+        if run is not None and run.live:
+            run.stop("its agent was closed")
+            await run.wait()
         if self._sandbox.stream is not None:
             await run_async(self._sandbox.stream.session.close())
         if self._client is not None:

@@ -174,7 +174,7 @@ class NotebookSession:
 
     async def _begin(self, options: AgentOptions, request: _Request) -> Run:
         """Start the run and bind it. On the runtime's loop, so that it is bound before the run takes its first step."""
-        run = await request.agent.astart(request.task, schema=request.schema)
+        run = await request.agent.astart(request.task, schema=request.schema, unattended=self._headless())
         if options.output is not None:
             self._ip.user_ns[options.output] = run
         return run
