@@ -57,6 +57,7 @@ class WorkbenchMagics(Magics):
     @argument("--timeout", type=float, help="seconds a call may take (default: 30)")
     @argument("--retries", type=int, default=0, help="how often a transient failure is tried again (default: 0)")
     @argument("--idempotent", action="store_true", help="repeating a call is harmless, so a call that a crash cut off may be made again")
+    @argument("--approval", action="store_true", help="a person approves each call before it is made")
     @argument("--finish", action="store_true", help="calling the tool ends the run with its value")
     @cell_magic
     def tool(self, line: str, cell: str) -> Any:
@@ -66,7 +67,9 @@ class WorkbenchMagics(Magics):
         `wb.tool` keeps the decorator's options.
         """
         args = parse_argstring(self.tool, line)
-        options = ToolOptions(timeout=args.timeout, retries=args.retries, idempotent=args.idempotent, finish=args.finish)
+        options = ToolOptions(
+            timeout=args.timeout, retries=args.retries, idempotent=args.idempotent, finish=args.finish, approval=args.approval
+        )
         return self._checked(lambda: self._session.define_tools(cell, args.name, options))
 
     @no_var_expand

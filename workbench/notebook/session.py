@@ -47,6 +47,7 @@ class ToolOptions:
     retries: int = 0
     idempotent: bool = False
     finish: bool = False
+    approval: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,8 @@ class NotebookSession:
 
     def run_blocking(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
-        run = run_sync(self._begin(options, self._request(options, cell, None)))
+        # The page's buttons do nothing while the kernel is blocked, so nobody can be asked.
+        run = run_sync(self._begin(options, self._request(options, cell, None), unattended=True))
         if options.background:
             return run
         drawing = self._draw(run, interactive=False)
@@ -128,7 +130,7 @@ class NotebookSession:
     async def run_awaited(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell that awaits its run. While it waits the kernel answers its buttons; an interrupt stops the run."""
         request = self._request(options, cell, asyncio.get_running_loop())
-        beginning = asyncio.ensure_future(run_async(self._begin(options, request)))
+        beginning = asyncio.ensure_future(run_async(self._begin(options, request, unattended=self._headless())))
         try:
             run = await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -172,9 +174,9 @@ class NotebookSession:
         schema = None if options.schema is None else self._variable(options.schema, "--schema")
         return _Request(task=task, agent=self._agent(options, loop), schema=schema)
 
-    async def _begin(self, options: AgentOptions, request: _Request) -> Run:
+    async def _begin(self, options: AgentOptions, request: _Request, *, unattended: bool) -> Run:
         """Start the run and bind it. On the runtime's loop, so that it is bound before the run takes its first step."""
-        run = await request.agent.astart(request.task, schema=request.schema, unattended=self._headless())
+        run = await request.agent.astart(request.task, schema=request.schema, unattended=unattended)
         if options.output is not None:
             self._ip.user_ns[options.output] = run
         return run
