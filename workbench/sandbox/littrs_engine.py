@@ -133,10 +133,11 @@ class LittrsEngine:
             return Fed(status="error", error=error)
         if native := message.get("native"):
             kind, text = _named(native["message"])
+            limited = "limit" in native["message"]
             raise Unfit(
                 f"line {native['line']}: littrs stopped with {native['message']!r}",
-                ErrorInfo(code="sandbox_error", type=kind, message=text, line=native["line"]),
-                intact=native["intact"] and "limit" not in native["message"],
+                ErrorInfo(code="sandbox_limit" if limited else "sandbox_error", type=kind, message=text, line=native["line"]),
+                intact=native["intact"] and not limited,
             )
         return Fed(status="ok", value=decode_value(message["value"]))
 

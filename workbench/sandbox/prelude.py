@@ -10,7 +10,7 @@ MARK = "_MARK_"
 """Stands in `PRELUDE` for the session's random letters."""
 
 PRELUDE = """\
-def __workbench_MARK_(type, TypeError, ValueError, plain, views):
+def __workbench_MARK_(type, TypeError, ValueError, list, tuple, set, frozenset, dict, plain, views):
     def checked(value, depth):
         kind = type(value)
         if kind in plain:
@@ -44,6 +44,6 @@ def __plain_MARK_():
 
 
 __value_MARK_, __stub_MARK_ = __workbench_MARK_(
-    type, TypeError, ValueError, __plain_MARK_(), ("dict_keys", "dict_values", "dict_items", "range")
+    type, TypeError, ValueError, list, tuple, set, frozenset, dict, __plain_MARK_(), ("dict_keys", "dict_values", "dict_items", "range")
 )
 """
