@@ -1,7 +1,8 @@
 """Accepted Python → what the littrs worker runs.
 
-Only three things are lowered, because littrs cannot do them faithfully itself: calls of tools (keywords by name), prints, and text made by
-f-strings and `str`. Each becomes `__w(site, value, ..)`; the worker carries it out in CPython. Everything else runs as it was written.
+Only what littrs cannot do faithfully itself is lowered: calls of tools (keywords by name), prints, text made by f-strings and `str`, and
+the guards, which look at a value before littrs uses it. Each becomes `__w(site, value, ..)`; the worker carries it out in CPython.
+Everything else runs as it was written.
 
 A host call can end the program or fail, and littrs has no way to stop half-way. So the code is cut into chunks that the worker runs one
 by one, and inside a compound statement every call is followed by a check that leaves the loop.
@@ -10,8 +11,11 @@ by one, and inside a compound statement every call is followed by a check that l
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from workbench.sandbox.expressions import NATIVE, Guard
 
 WORK = "__w"
 STOPPED = "__s"
@@ -32,7 +36,7 @@ class Program:
 
     chunks: tuple[Chunk, ...]
     sites: tuple[dict[str, Any], ...]
-    """JSON-ready, one for each kind of work: `op` is tool, print or text; `line` is where it stands in the block."""
+    """JSON-ready, one for each kind of work: `op` is tool, print, text or guard; `line` is where it stands in the block."""
 
 
 @dataclass
@@ -45,16 +49,37 @@ class _Sites:
 
 
 class _Expressions(ast.NodeTransformer):
-    """Replaces the calls and f-strings of an accepted expression."""
+    """Replaces the calls and f-strings of an accepted expression, and puts the guards around what they guard."""
 
-    def __init__(self, sites: _Sites) -> None:
+    def __init__(self, sites: _Sites, guards: Mapping[ast.AST, Guard]) -> None:
         self.sites = sites
+        self.guards = guards
+
+    def lowered(self, node: ast.expr) -> ast.expr:
+        """An expression of littrs."""
+        result = self.visit(node)
+        assert isinstance(result, ast.expr)
+        return result
+
+    def calls(self, node: ast.AST) -> bool:
+        """Whether evaluating `node` may stop the program."""
+        return any(isinstance(child, (ast.Call, ast.JoinedStr)) or child in self.guards for child in ast.walk(node))
+
+    def visit(self, node: ast.AST) -> Any:
+        lowered = super().visit(node)
+        if guard := self.guards.get(node):
+            return self.sites.call({"op": "guard", **asdict(guard), "line": getattr(node, "lineno", 1)}, [lowered])
+        return lowered
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        self.generic_visit(node)
+        return ast.ListComp(elt=node.elt, generators=node.generators)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        assert isinstance(node.func, ast.Name)
+        if not isinstance(node.func, ast.Name) or node.func.id in NATIVE:
+            self.generic_visit(node)
+            return node
         positional = [self.visit(arg) for arg in node.args]
-        if node.func.id == "range":
-            return ast.Call(func=node.func, args=positional, keywords=[])
         if node.func.id == "str":
             return self.sites.call({"op": "text", "parts": [["s", ""]], "line": node.lineno}, positional)
         if node.func.id == "print":
@@ -83,56 +108,64 @@ class _Expressions(ast.NodeTransformer):
         return self.sites.call({"op": "text", "parts": parts, "line": node.lineno}, values)
 
 
-def lower(tree: ast.Module) -> Program:
+def lower(tree: ast.Module, guards: Mapping[ast.AST, Guard]) -> Program:
     """Lower a block that `faithful` has accepted."""
     sites = _Sites()
     chunks: list[Chunk] = []
-    expressions = _Expressions(sites)
+    expressions = _Expressions(sites, guards)
     for place, statement in enumerate(tree.body):
         line = statement.lineno
         last = place == len(tree.body) - 1
         if isinstance(statement, ast.Expr):
-            chunks.append(Chunk(source=_source(expressions.visit(statement.value)), line=line, is_value=last))
-        elif isinstance(statement, ast.Assign) and _calls(statement):
-            chunks.append(Chunk(source=_source(_assign("__v", expressions.visit(statement.value))), line=line))
-            chunks.append(Chunk(source=_source(ast.Assign(targets=statement.targets, value=_name("__v"))), line=line))
-        elif isinstance(statement, ast.If) and _calls(statement):
+            chunks.append(Chunk(source=_source(expressions.lowered(statement.value)), line=line, is_value=last))
+        elif isinstance(statement, ast.If) and expressions.calls(statement):
             # outside a loop there is nothing for a stop to leave, so the statement becomes a loop of one turn
             body = [*_suite([statement], expressions), ast.Pass()]
             once = ast.For(target=_name("__o"), iter=ast.List(elts=[ast.Constant(0)]), body=body, orelse=[])
             chunks.append(Chunk(source=_source(once), line=line))
         else:
-            lowered = _suite([statement], expressions, outermost=True)
-            chunks.append(Chunk(source="\n".join(_source(part) for part in lowered), line=line))
+            for part in _steps(statement, expressions):
+                chunks.append(Chunk(source=_source(part), line=line))
     return Program(chunks=tuple(chunks), sites=tuple(sites.found))
 
 
-def _suite(body: list[ast.stmt], expressions: _Expressions, *, outermost: bool = False) -> list[ast.stmt]:
-    lowered: list[ast.stmt] = []
+def _suite(body: list[ast.stmt], expressions: _Expressions) -> list[ast.stmt]:
+    """The statements of a loop, each followed by a way out where it may have stopped the program."""
     stop = ast.If(test=ast.Call(func=_name(STOPPED), args=[], keywords=[]), body=[ast.Break()], orelse=[])
+    lowered: list[ast.stmt] = []
     for statement in body:
-        match statement:
-            case ast.Expr():
-                lowered.append(ast.Expr(expressions.visit(statement.value)))
-            case ast.Assign() if _calls(statement):
-                lowered += [_assign("__v", expressions.visit(statement.value)), stop, ast.Assign(statement.targets, _name("__v"))]
-            case ast.If():
-                test = statement.test
-                if _calls(test):
-                    lowered += [_assign("__v", expressions.visit(test)), stop]
-                    test = _name("__v")
-                lowered.append(ast.If(test, _suite(statement.body, expressions), _suite(statement.orelse, expressions)))
-            case ast.For():
-                lowered.append(ast.For(statement.target, expressions.visit(statement.iter), _suite(statement.body, expressions), []))
-            case _:
-                lowered.append(statement)
-        if _calls(statement) and not outermost:
-            lowered.append(stop)
+        stops = expressions.calls(statement)
+        for step in _steps(statement, expressions):
+            lowered += [step, stop] if stops else [step]
     return lowered
 
 
-def _calls(node: ast.AST) -> bool:
-    return any(isinstance(child, (ast.Call, ast.JoinedStr)) for child in ast.walk(node))
+def _steps(statement: ast.stmt, expressions: _Expressions) -> list[ast.stmt]:
+    """One statement as several, such that none has an effect after the program may have stopped within it."""
+    match statement:
+        case ast.Expr():
+            return [ast.Expr(expressions.lowered(statement.value))]
+        case ast.Assign() if expressions.calls(statement):
+            value = _assign("__v", expressions.lowered(statement.value))
+            target = statement.targets[0]
+            if isinstance(target, ast.Subscript):
+                key = _assign("__k", expressions.lowered(target.slice))
+                stored = ast.Subscript(value=target.value, slice=_name("__k"), ctx=ast.Store())
+                return [value, key, ast.Assign(targets=[stored], value=_name("__v"))]
+            return [value, ast.Assign(targets=[target], value=_name("__v"))]
+        case ast.If():
+            before: list[ast.stmt] = []
+            test = statement.test
+            if expressions.calls(test):
+                before, test = [_assign("__v", expressions.lowered(test))], _name("__v")
+            return [*before, ast.If(test, _suite(statement.body, expressions), _suite(statement.orelse, expressions))]
+        case ast.For():
+            ahead: list[ast.stmt] = []
+            items = statement.iter
+            if expressions.calls(items):
+                ahead, items = [_assign("__v", expressions.lowered(items))], _name("__v")
+            return [*ahead, ast.For(statement.target, items, _suite(statement.body, expressions), [])]
+    return [statement]
 
 
 def _spec(part: ast.FormattedValue) -> str:

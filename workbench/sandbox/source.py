@@ -113,9 +113,11 @@ def without_catch_alls(code: str) -> str:
 
 
 def with_value_checked(code: str, tree: ast.Module | None, check: str) -> str:
-    """`code` with its last expression, if it ends in one, wrapped in a call of `check`."""
-    if tree is None or not tree.body or not isinstance(last := tree.body[-1], ast.Expr):
+    """`code` with its last expression, if it ends in one, wrapped in a call of `check`. Code that does not has the value None."""
+    if tree is None or not tree.body:
         return code
+    if not isinstance(last := tree.body[-1], ast.Expr):
+        return code + "\nNone"  # monty would look past a `pass` for a value
     expr = last.value
     if expr.end_lineno is None or expr.end_col_offset is None:
         return code
