@@ -45,6 +45,7 @@ class Writer:
         self._checkpoint: asyncio.Future[None] | None = None
         self._checkpointed_at = 0
         self._scheduled = False
+        self._alone = True
         self._closed = False
         self._wait_for_lock(0.0)
 
@@ -62,8 +63,17 @@ class Writer:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._asked.append(_Request(operation, answer))
-        self._schedule(loop)
-        return await answer
+        if self._alone and self._working is None and len(self._asked) == 1:
+            # Nobody else has asked in this turn of the loop: waiting for others would cost more than it saves.
+            self._alone = False
+            loop.call_soon(self._next_turn)
+            self._flush(loop)
+        else:
+            self._schedule(loop)
+        return answer.result() if answer.done() else await answer
+
+    def _next_turn(self) -> None:
+        self._alone = True
 
     async def close(self) -> None:
         """Finish what was asked for and close the connection."""

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import sys
 
 from workbench.record.values import Usage
+
+TABLE = "genai_prices.data"
+"""The module that holds the prices, which genai_prices imports when the first one is asked for."""
+
+
+async def priced(base_url: str, models: tuple[str, ...], usage: Usage, cache_write_tokens: int = 0) -> str | None:
+    """`price`, without holding the loop: the first call loads the table in a thread; later ones cost less than a thread would."""
+    if TABLE in sys.modules:
+        return price(base_url, models, usage, cache_write_tokens)
+    return await asyncio.to_thread(price, base_url, models, usage, cache_write_tokens)
 
 
 def price(base_url: str, models: tuple[str, ...], usage: Usage, cache_write_tokens: int = 0) -> str | None:

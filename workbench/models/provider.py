@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pydantic import SecretStr
 from workbench.errors import ConfigurationError
 from workbench.models.client import ModelReply, OnText
 from workbench.models.http import RETRY, TIMEOUTS, Http, Retry, Timeouts
-from workbench.models.prices import price
+from workbench.models.prices import priced
 from workbench.models.wire import Parsed, StreamReader
 from workbench.record.values import Usage
 
@@ -99,9 +98,8 @@ async def ask(
     parsed = received.parsed
     cost = None
     if parsed.usage is not None:
-        # In a thread: the first price loads a table, which would hold the loop for a quarter of a second.
         names = (parsed.model or model, model)
-        cost = await asyncio.to_thread(price, endpoint.public_url, names, parsed.usage, parsed.cache_write_tokens)
+        cost = await priced(endpoint.public_url, names, parsed.usage, parsed.cache_write_tokens)
     return ModelReply(
         content=parsed.content,
         usage=parsed.usage or Usage(),
