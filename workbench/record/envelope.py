@@ -9,6 +9,7 @@ are frozen and only ever appended; what starts and ends is two entries, never on
     plan_execution    finished                                 a Plan chose what comes next
     tool_call         intent, outcome                          a tool is about to be called; what came of it
     hitl_event        requested, answered                      a person was asked; a person answered
+    guardrail_event   judged                                   a rule of the run's policy held
     sandbox_event     opened, block, set, mount, module, reset the stream of one sandbox session
 
 `prev_hash` and `hash` stand beside the stored bytes, not inside them: the hash covers `prev_hash` and exactly those bytes.
@@ -161,6 +162,15 @@ class PlanResult(Value):
         return tuple(task.name for task in self.next_tasks)
 
 
+class PolicyText(Value):
+    """A policy as it was when the run began."""
+
+    language: str
+    """`yaml`, or the scheme of an installed policy language."""
+    text: Text
+    hash: str
+
+
 class Manifest(Value):
     """What a new process needs to go on with a run: names, hashes and sources; no keys."""
 
@@ -175,15 +185,18 @@ class Manifest(Value):
     """Encoded, JSON-ready description of what the nodes use: model, tools, prompt, schema, limits, sandbox."""
     package: str = ""
     """The version of this package that started the run."""
+    policy: PolicyText | None = None
+    """What the run is judged by."""
 
 
-HitlKind = Literal["unknown_outcome", "approval", "question"]
-Decision = Literal["happened", "did_not_happen", "approved", "rejected", "answered", "expired", "stop"]
+HitlKind = Literal["unknown_outcome", "approval", "question", "pause"]
+Decision = Literal["happened", "did_not_happen", "approved", "rejected", "answered", "expired", "unpaused", "stop"]
 
 DECISIONS: dict[HitlKind, tuple[Decision, ...]] = {
     "unknown_outcome": ("happened", "did_not_happen", "stop"),
     "approval": ("approved", "rejected", "expired", "stop"),
     "question": ("answered", "expired", "stop"),
+    "pause": ("unpaused", "stop"),
 }
 """What may be decided, by what is asked. `expired` is the clock's decision, never a person's."""
 
@@ -213,7 +226,8 @@ class HitlResponse(Value):
     actor: str
     subject_hash: str
     value: Payload | None = None
-    """With `happened` the result the call had, with `approved` the arguments as the person changed them, with `answered` the answer."""
+    """With `happened` the result the call had, with `approved` the arguments as the person changed them, with `answered` the answer,
+    with `unpaused` the new limits of rules, by their ids."""
     note: Text | None = None
 
 
@@ -275,6 +289,42 @@ class HitlEvent(Entry):
     response: HitlResponse | None = None
 
 
+Point = Literal["task", "plan", "tool_call", "dispatch"]
+"""When a policy is asked: after a Task or a Plan has finished, before a tool is called, before a Task is dispatched."""
+
+Action = Literal["warn", "require_approval", "reject_execution", "pause_lifetime", "abort_lifetime"]
+"""What a rule demands, from the mildest to the strictest."""
+
+Scope = Literal["execution", "lifetime", "session", "tenant"]
+"""Over what a rule counts."""
+
+
+class Verdict(Value):
+    """A rule of the policy held."""
+
+    rule_id: str
+    policy_hash: str
+    scope: Scope
+    point: Point
+    subject_exec_id: str
+    """The execution, call or dispatch that was judged."""
+    action: Action
+    applied: bool
+    """Whether this is what was done: of several rules that hold at once, the strictest action is."""
+    message: Text
+    severity: str = "error"
+    values: dict[str, Text]
+    """What the rule was judged by: each aggregate and name it reads, with its value."""
+
+
+class GuardrailEvent(Entry):
+    """A rule held. What follows from it (a rejection, a pause, the end of the run) needs no other entry."""
+
+    kind: Literal["guardrail_event"] = "guardrail_event"
+    phase: Literal["judged"] = "judged"
+    verdict: Verdict
+
+
 class SandboxEvent(Entry):
     """One item of a sandbox session's stream."""
 
@@ -284,7 +334,7 @@ class SandboxEvent(Entry):
 
 
 AnyEntry = Annotated[
-    LifetimeEvent | TaskExecution | PlanExecution | ToolCallEntry | HitlEvent | SandboxEvent,
+    LifetimeEvent | TaskExecution | PlanExecution | ToolCallEntry | HitlEvent | GuardrailEvent | SandboxEvent,
     Field(discriminator="kind"),
 ]
 

@@ -74,10 +74,22 @@ class ForkRef:
 class EndRef:
     """A choice of `End`."""
 
+    exec_id: str
+    """Of the Plan."""
     seq: int
     index: int
     task_seqs: tuple[int, ...]
     branch: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRef:
+    """A pause that a guardrail has called for."""
+
+    request_id: str
+    """Of the request by whose answer it ends; the exec id of the first verdict that called for it."""
+    rules: tuple[str, ...]
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

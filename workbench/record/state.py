@@ -17,6 +17,7 @@ from workbench.record.envelope import (
     DECISIONS,
     END,
     AnyEntry,
+    GuardrailEvent,
     HitlEvent,
     HitlRequest,
     LifetimeEvent,
@@ -26,8 +27,10 @@ from workbench.record.envelope import (
     TaskExecution,
     ToolCallEntry,
 )
-from workbench.record.refs import CallRef, ChoiceRef, EndRef, ForkRef, NextRef, Path, TaskRef, fork_of
+from workbench.record.refs import CallRef, ChoiceRef, EndRef, ForkRef, NextRef, Path, PauseRef, TaskRef, fork_of
+from workbench.record.statistics import Statistics
 from workbench.record.values import TERMINAL, ErrorInfo, LifetimeStatus, Payload, nano_dollars
+from workbench.record.verdicts import measure_use, take_verdict, unpause
 
 
 @dataclass(slots=True)
@@ -80,7 +83,22 @@ class RunState:
     open_calls: dict[str, CallRef] = field(default_factory=dict)
     requests: dict[str, HitlRequest] = field(default_factory=dict)
     """What a person has been asked and has not answered, by request id."""
+    pause: PauseRef | None = None
+    """Why nothing is dispatched, while a guardrail's pause lasts."""
+    condemned: str | None = None
+    """Why a guardrail wants the lifetime aborted."""
+    judged: dict[str, str] = field(default_factory=dict)
+    """What a guardrail has done about executions, dispatches and calls, by exec id, until the record goes on with them."""
+    warned: set[str] = field(default_factory=set)
+    """The rules, wider than one execution, that have warned."""
+    waived: set[str] = field(default_factory=set)
+    """The rules that a person has set aside for this lifetime."""
+    limits: dict[str, str] = field(default_factory=dict)
+    """The limits that a person has given to rules, by rule id."""
     totals: Totals = field(default_factory=Totals)
+    statistics: Statistics = field(default_factory=Statistics)
+    peaks: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    """The most that one execution of a node has used of each thing that is spent, by node; a node that has finished is there."""
     output: Payload | None = None
     error: ErrorInfo | None = None
     end_reason: str | None = None
@@ -133,6 +151,9 @@ def apply(state: RunState, entry: AnyEntry) -> RunState:
             _tool_call(state, entry)
         case HitlEvent():
             _hitl(state, entry)
+        case GuardrailEvent():
+            take_verdict(state, entry)
+            _settle(state)
         case SandboxEvent():
             pass
         case _:
@@ -162,6 +183,7 @@ def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
             state.choices.clear()
             state.unrouted.clear()
             state.requests.clear()
+            state.pause = None
         case _:
             assert_never(entry.phase)
 
@@ -178,6 +200,7 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         del state.open_calls[call_id]
     state.totals.tasks += 1
     _count(state.totals, entry)
+    measure_use(state, entry)
     if is_open(state, started.branch):
         error = entry.result.error if entry.result else None
         state.unrouted[header.exec_id] = replace(started, seq=entry.seq, status=header.status, error=error)
@@ -187,10 +210,13 @@ def _started(state: RunState, entry: TaskExecution) -> None:
     header = entry.header
     if header.exec_id in state.running:
         raise _corrupt(entry, f"task {header.name!r} started twice as {header.exec_id}")
+    state.statistics.add(entry)
+    state.judged.pop(header.exec_id, None)
     index = 0
     choice = state.choices.get(entry.links.parent_plan_exec_id or "")
     again = state.unrouted.pop(entry.links.supersedes or "", None)
     if again is not None:
+        state.judged.pop(again.exec_id, None)
         choice, index = again.choice, again.index
     elif choice is not None:
         chosen = next((item for item in choice.next if item.name == header.name and item.branch == header.branch_path), None)
@@ -235,6 +261,7 @@ def _plan(state: RunState, entry: PlanExecution) -> None:
         if task is None:
             raise _corrupt(entry, f"plan {header.name!r} looked at a task that is not waiting for a plan")
         _leave(state, task.branch)
+        state.judged.pop(exec_id, None)
         looked_at.append(task)
     if entry.links.joins is not None:
         _close(state, entry.links.joins)
@@ -247,7 +274,7 @@ def _plan(state: RunState, entry: PlanExecution) -> None:
     items = []
     for index, (chosen, branch) in enumerate(zip(result.next_tasks, inner, strict=True)):
         if chosen.name == END:
-            state.ends.append(EndRef(seq=entry.seq, index=index, task_seqs=seqs, branch=branch))
+            state.ends.append(EndRef(exec_id=header.exec_id, seq=entry.seq, index=index, task_seqs=seqs, branch=branch))
         else:
             _enter(state, branch)
             items.append(NextRef(name=chosen.name, index=index, branch=branch))
@@ -307,7 +334,9 @@ def _close(state: RunState, fork: str) -> None:
 
 def _tool_call(state: RunState, entry: ToolCallEntry) -> None:
     call_id = entry.header.exec_id
+    state.statistics.add(entry)
     if entry.phase == "intent":
+        state.judged.pop(call_id, None)
         state.open_calls[call_id] = CallRef(
             call_id=call_id,
             exec_id=entry.links.parent_exec_id or "",
@@ -339,11 +368,13 @@ def _hitl(state: RunState, entry: HitlEvent) -> None:
             raise _corrupt(entry, f"{entry.response.decision!r} does not answer a request of kind {asked.kind!r}")
         if asked.subject_hash != entry.response.subject_hash:
             raise _corrupt(entry, f"the answer to request {asked.request_id} is to another text than the one shown")
+        if asked.kind == "pause":
+            unpause(state, entry.response)
     _settle(state)
 
 
 def _settle(state: RunState) -> None:
-    state.status = "waiting" if state.requests else "running"
+    state.status = "paused" if state.pause is not None else "waiting" if state.requests else "running"
 
 
 def _count(totals: Totals, entry: AnyEntry) -> None:
