@@ -70,8 +70,10 @@ def columns_of(entry: AnyEntry) -> tuple[Any, ...]:
 
 
 def encode_entry(entry: AnyEntry) -> bytes:
-    """The canonical bytes of an entry: compact JSON, fields in declared order, absent fields left out."""
-    return entry.model_dump_json(by_alias=True, exclude_none=True).encode()
+    """The canonical bytes of an entry: compact JSON, fields in declared order, what has its default left out. The defaults are therefore a
+    part of the schema's version, as its field names are."""
+    body = entry.model_dump_json(by_alias=True, exclude_defaults=True)
+    return f'{{"schema":"{SCHEMA}","kind":"{entry.kind}",{body[1:]}'.encode()
 
 
 def store_entry(entry: AnyEntry, prev_hash: str) -> StoredEntry:
