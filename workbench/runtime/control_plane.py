@@ -98,6 +98,7 @@ class ControlPlane:
                         await self._executor.run_plan(life, command)
                         if command.joins is not None:
                             await self._dismiss_superseded(life, crew)
+                            break  # what else was decided may have been about branches that no longer count
                     case StartTask():
                         dispatched.append(_dispatch(life, command))
                     case Retry():
@@ -108,6 +109,8 @@ class ControlPlane:
                         await self._end(life, crew, to_status="failed", error=command.error)
                 if life.state.terminal:
                     break
+            if not any(isinstance(command, RunPlan) for command in commands):
+                break  # only what a Plan has chosen leads on at once
         await life.commit()
         return [ref for ref in dispatched if ref.exec_id in life.state.running]
 
