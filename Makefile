@@ -10,7 +10,7 @@ BOOTSTRAP = @VENV="$(VENV)" WORKBENCH_PYTHON="$(WORKBENCH_PYTHON)" .ci/bootstrap
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 BROWSER = $(if $(CHROMIUM)$(CI),,-m "not browser")
 
-.PHONY: help demo lab test test-matrix lint format bench clean
+.PHONY: help demo lab test test-matrix lint format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,11 @@ format: ## format the code, strip the notebooks, refresh the README's tree and t
 bench: ## run the benchmarks and print their figures
 	$(BOOTSTRAP) dev
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script" && $(BIN)/python -m "tests.benchmarks.$$(basename "$$script" .py)" || exit 1; done
+
+N ?= 100000
+fuzz: ## run N generated programs (100,000) on both sandbox engines and on CPython; any difference fails
+	$(BOOTSTRAP) dev
+	@nice $(BIN)/python -m tests.sandbox.differential $(N)
 
 clean: ## remove environments, caches and build results; the records in .workbench/ stay
 	rm -rf .venv .venv-* build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks

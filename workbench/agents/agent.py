@@ -236,7 +236,9 @@ class Agent:
         tools = self.tools
         resources = CodeActResources(
             client=self._client,
-            system=system_prompt(role=self._system, tools=tools.values(), schema=schema.json_schema if schema else None),
+            system=system_prompt(
+                role=self._system, tools=tools.values(), schema=schema.json_schema if schema else None, engine=self.engine
+            ),
             tools=tools,
             stream=use.stream,
             schema=schema,

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
+from workbench.sandbox.dialect import dialect
 from workbench.tools.schema import stub
 from workbench.tools.tool import Tool
 
@@ -17,11 +18,17 @@ def _section(name: str) -> str:
     return files("workbench.agents").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip()
 
 
-def system_prompt(*, role: str | None, tools: Iterable[Tool], schema: dict[str, Any] | None) -> str:
+def system_prompt(
+    *,
+    role: str | None,
+    tools: Iterable[Tool],
+    schema: dict[str, Any] | None,
+    engine: Literal["auto", "littrs", "monty"] = "auto",
+) -> str:
     """What the model is told before the task.
 
-    `role` replaces the opening sentence. `tools` includes the finishing ones. `dialect` says what Python the sandbox runs. With a schema
-    the expected shape is stated up front.
+    `role` replaces the opening sentence. `tools` includes the finishing ones. `engine` decides what it is told of the Python that the
+    sandbox runs. With a schema the expected shape is stated up front.
     """
     tools = list(tools)
     callable_tools = [tool for tool in tools if not tool.finish]
@@ -32,7 +39,7 @@ def system_prompt(*, role: str | None, tools: Iterable[Tool], schema: dict[str, 
         _section("finish"),
         "## Functions you can call\n\n" + (_stubs(callable_tools) if callable_tools else "None besides the finishing one."),
         "## Finishing function\n\n" + _stubs(finishers),
-        "## The Python you can write\n\n" + _section("dialect"),
+        "## The Python you can write\n\n" + dialect(engine),
     ]
     if schema is not None:
         sections.append(
