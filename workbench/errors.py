@@ -10,7 +10,8 @@ expected and what to do next.
     │   ├── UnencodableValue         a value has no faithful form in the record
     │   ├── AgentBusy                the agent is running another task
     │   ├── LoopError                a blocking call was made on the runtime's own loop
-    │   └── ToolBindingError         a resume lacks tools, or they have changed
+    │   ├── ToolBindingError         a resume lacks tools, or they have changed
+    │   └── EffectsRepeat            a fork would repeat effects that the record says have happened
     ├── RunError                     a run did not produce a value
     │   ├── RunFailed                it ended in failure
     │   │   ├── MaxIterations        the agent used all its turns
@@ -25,6 +26,7 @@ expected and what to do next.
     │   ├── BlobMissing              a referenced blob is not in the blob store
     │   ├── BlobCorrupt              a blob's bytes do not match its hash
     │   ├── UnknownRun               no lifetime has that id
+    │   │   └── RunPruned            it was pruned; its tombstone is what is left
     │   └── StoreTooNew              a newer version of the package wrote this store
     ├── ToolError                    a tool call did not produce a value
     │   ├── ToolNotFound
@@ -104,6 +106,20 @@ class ToolBindingError(UserError):
     """A resume lacks tools that the record names, or their source has changed."""
 
     code = "tool_binding"
+
+
+class EffectsRepeat(UserError):
+    """A fork would run again what the record says has happened, and what is not idempotent; `effects` lists it."""
+
+    code = "effects_repeat"
+
+    def __init__(self, effects: Sequence[str]) -> None:
+        self.effects = tuple(effects)
+        listed = "".join(f"\n  - {effect}" for effect in self.effects)
+        super().__init__(
+            f"these have happened in the original and are not idempotent; the fork may make them happen again:{listed}\n"
+            "Give confirm=True to let it."
+        )
 
 
 class RunError(WorkbenchError):
@@ -205,6 +221,12 @@ class UnknownRun(StoreError):
     """No lifetime in the store has that id."""
 
     code = "unknown_run"
+
+
+class RunPruned(UnknownRun):
+    """The run's entries were pruned; its tombstone says how many there were, and the hash of the last."""
+
+    code = "run_pruned"
 
 
 class StoreTooNew(StoreError):
@@ -309,13 +331,14 @@ class NodeTimeout(WorkbenchError):
 
 
 class ReplayDivergence(WorkbenchError):
-    """Recorded and repeated execution differ; `expected` comes from the record."""
+    """Recorded and repeated execution differ; `expected` comes from the record, `seq` is the entry where there is one."""
 
     code = "replay_divergence"
 
-    def __init__(self, where: str, *, expected: object, actual: object) -> None:
+    def __init__(self, where: str, *, expected: object, actual: object, seq: int | None = None) -> None:
         super().__init__(f"replay differs from the record at {where}: expected {expected!r}, got {actual!r}")
         self.where = where
+        self.seq = seq
         self.expected = expected
         self.actual = actual
 

@@ -55,13 +55,27 @@ class InboxItem(NamedTuple):
     """The encoded `HitlResponse`."""
 
 
+class Tombstone(NamedTuple):
+    """What is left of a lifetime that was pruned."""
+
+    lifetime_id: str
+    entries: int
+    """How many it had."""
+    head: str
+    """The hash of the last one: an exported copy can still be told to be the one that was pruned."""
+    pruned_at: str
+    """ISO 8601 in UTC."""
+    blobs: tuple[str, ...] = ()
+    """The hashes of the blobs it referred to."""
+
+
 class StateStore(Protocol):
     """The append-only log, who may write to it, and decisions on their way to it.
 
     Log. An append is atomic and durable when it returns (within the adapter's stated limits on power loss): all of its entries or none.
     Entries of one lifetime are gap-free and in order; positions grow over the whole store in commit order, so a reader that remembers the
-    last position it has seen misses nothing: the log is the outbox. Nothing is ever changed or deleted. Cancelling the caller of an append
-    does not withdraw it: appends are stored in the order in which they were called.
+    last position it has seen misses nothing: the log is the outbox. Nothing is ever changed, and nothing is deleted but whole lifetimes, by
+    `prune`. Cancelling the caller of an append does not withdraw it: appends are stored in the order in which they were called.
 
     Leases. One owner a lifetime at a time. A claim succeeds when there is no lease, it has expired, or the claimant holds it already; each
     change of hands raises the epoch. An append with an older epoch is refused.
@@ -127,6 +141,19 @@ class StateStore(Protocol):
         """The decisions kept for a lifetime, oldest first. They stay: the owner turns each into an entry once, by its request id."""
         ...
 
+    async def prune(self, tombstone: Tombstone) -> None:
+        """Write a tombstone, then delete the lifetime's entries and decisions, in one transaction. Its id is not used again.
+
+        Raises:
+            RecordCorrupt: the lifetime's number of entries or last hash is another; nothing is deleted.
+            LeaseHeld: somebody works on it.
+        """
+        ...
+
+    async def tombstones(self) -> dict[str, Tombstone]:
+        """What was pruned, by lifetime."""
+        ...
+
     async def close(self) -> None:
         """Release connections. Nothing that was appended is lost."""
         ...
@@ -178,6 +205,10 @@ class BlobStore(Protocol):
         Raises:
             BlobMissing, BlobCorrupt
         """
+        ...
+
+    async def remove(self, digest: str) -> None:
+        """Delete the blob with this SHA-256; no error if it is not there. Whether anything refers to it is for the caller to know."""
         ...
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from workbench.adapters import sqlite
 from workbench.adapters.schema import ENTRIES, VERSION
 from workbench.adapters.sql import SqlStateStore
 from workbench.errors import ConfigurationError, RecordCorrupt, StaleEpoch, StoreError, StoreTooNew
-from workbench.ports import InboxItem, Query
+from workbench.ports import InboxItem, Query, Tombstone
 from workbench.record.entries import COLUMNS, columns_of, decode_entry, verify_chain
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +133,36 @@ async def test_nothing_is_changed_or_deleted(store, database, table, statement):
     await store.put_decision(InboxItem("r", A, b"{}"))
     with closing(sqlite3.connect(database)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute(statement.format(table))
+
+
+async def test_only_the_entries_of_a_lifetime_with_a_tombstone_can_be_deleted(store, database):
+    epochs = {lifetime_id: (await store.claim(lifetime_id, "me", 60)).epoch for lifetime_id in (A, lifetime(1))}
+    await store.append([*tasks(A, 1), *tasks(lifetime(1), 1)], epochs)
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("INSERT INTO tombstones VALUES (?, 1, 'head', 'now', '')", (A,))
+        assert db.execute("DELETE FROM entries WHERE lifetime_id = ?", (A,)).rowcount == 1
+        for statement in ("DELETE FROM entries", "UPDATE tombstones SET head = 'x'", "DELETE FROM tombstones"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                db.execute(statement)
+
+
+async def test_a_store_of_version_1_gets_what_it_lacks_and_keeps_what_it_has(database):
+    store = SqlStateStore(url_of(database))
+    await store.claim(A, "me", 60)
+    await store.append(tasks(A, 2), {A: 1})
+    await store.close()
+    with closing(sqlite3.connect(database)) as db:
+        db.executescript("DROP TABLE tombstones; UPDATE meta SET value = '1'; DROP TRIGGER entries_refuse_delete;")
+        db.execute("CREATE TRIGGER entries_refuse_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries is append-only'); END")
+        db.commit()
+    store = SqlStateStore(url_of(database))
+    assert [entry.seq for entry in await entries_of(store)] == [1, 2]
+    await store.release(A, "me")
+    await store.prune(Tombstone(A, *heads(tasks(A, 2)), "2026-01-31T10:00:00+00:00"))
+    assert await entries_of(store) == []
+    await store.close()
+    with closing(sqlite3.connect(database)) as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == (str(VERSION),)
 
 
 async def test_a_byte_altered_on_disk_is_found_at_its_entry(database):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.samples import heads, lifetime, stamp, tasks, tool_call
 from workbench.errors import LeaseHeld, RecordCorrupt, StaleEpoch
-from workbench.ports import InboxItem, Query, StateStore
+from workbench.ports import InboxItem, Query, StateStore, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import StoredEntry, verify_chain
 
@@ -357,3 +357,53 @@ class StateStoreSuite:
             await store.put_decision(item)
         assert await store.decisions(A) == await store.decisions(A) == items
         assert await store.decisions(lifetime(5)) == []
+
+    # Pruning
+
+    async def test_a_pruned_lifetime_is_gone_and_its_tombstone_stays(self, store, epochs):
+        await store.append([*tasks(A, 3), *tasks(B, 2)], epochs)
+        await store.put_decision(InboxItem("r1", A, b"{}"))
+        await let_go(store)
+        tombstone = Tombstone(A, *heads(tasks(A, 3)), stamp(9), ("a" * 64, "b" * 64))
+        await store.prune(tombstone)
+        assert {entry.lifetime_id for entry in await entries_of(store)} == {B}
+        assert (await store.head(A), await store.decisions(A)) == ((0, GENESIS), [])
+        assert await store.tombstones() == {A: tombstone}
+
+    async def test_positions_are_never_given_twice_after_a_prune(self, store, epochs):
+        await store.append([*tasks(B, 1), *tasks(A, 3)], epochs)
+        await let_go(store)
+        await store.prune(Tombstone(A, *heads(tasks(A, 3)), stamp(9)))
+        epochs = {B: (await store.claim(B, "me", 60)).epoch}
+        await store.append(tasks(B, 1, after=1, head=tasks(B, 1)[0].hash), epochs)
+        assert [entry.position for entry in await entries_of(store)] == [1, 5]
+
+    async def test_a_tombstone_that_describes_another_record_deletes_nothing(self, store, epochs):
+        written = tasks(A, 3)
+        await store.append(written, epochs)
+        await let_go(store)
+        for wrong in (heads(written[:2]), (3, "f" * 64), (0, GENESIS)):
+            with pytest.raises(RecordCorrupt, match="nothing was deleted"):
+                await store.prune(Tombstone(A, *wrong, stamp(9)))
+        assert bare(await entries_of(store)) == written
+        assert await store.tombstones() == {}
+
+    async def test_a_lifetime_that_somebody_holds_is_not_pruned(self, store, epochs):
+        await store.append(tasks(A, 1), epochs)
+        with pytest.raises(LeaseHeld):
+            await store.prune(Tombstone(A, *heads(tasks(A, 1)), stamp(9)))
+        assert len(await entries_of(store)) == 1
+
+    async def test_nothing_is_appended_to_a_pruned_lifetime(self, store, epochs):
+        await store.append(tasks(A, 2), epochs)
+        await let_go(store)
+        await store.prune(Tombstone(A, *heads(tasks(A, 2)), stamp(9)))
+        epochs = {A: (await store.claim(A, "me", 60)).epoch}
+        with pytest.raises(RecordCorrupt, match="was pruned"):
+            await store.append(tasks(A, 1), epochs)
+
+
+async def let_go(store: StateStore) -> None:
+    """Give up every lease."""
+    for lease in (await store.leases()).values():
+        await store.release(lease.lifetime_id, lease.owner)

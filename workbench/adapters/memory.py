@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.adapters.addresses import blob_key, blob_ref, checked
-from workbench.adapters.refusals import held_by, not_next, repeated, stale
+from workbench.adapters.refusals import held_by, not_next, not_the_one, pruned, repeated, stale
 from workbench.errors import BlobMissing, ConfigurationError, StoreError
-from workbench.ports import InboxItem, Lease, Query
+from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry
 from workbench.record.values import BlobRef
@@ -39,6 +39,8 @@ class MemoryStateStore:
         self._leases: dict[str, Lease] = {}
         self._inbox: dict[str, InboxItem] = {}
         self._cursors: dict[str, int] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+        self._position = 0
 
     async def append(self, entries: Sequence[StoredEntry], epochs: Mapping[str, int]) -> None:
         """Append entries, all or none; see `StateStore.append`."""
@@ -46,6 +48,8 @@ class MemoryStateStore:
             lease = self._leases.get(lifetime_id)
             if lease is None or lease.epoch != epochs.get(lifetime_id):
                 raise stale(lifetime_id, epochs.get(lifetime_id), lease and lease.epoch)
+            if lifetime_id in self._tombstones:
+                raise pruned(lifetime_id)
         heads: dict[str, tuple[int, str]] = {}
         keys: set[tuple[str, str, str]] = set()
         for entry in entries:
@@ -58,6 +62,7 @@ class MemoryStateStore:
             heads[entry.lifetime_id] = (entry.seq, entry.hash)
             keys.add(key)
         for entry in entries:
+            self._position += 1
             self._log.append(
                 StoredEntry(
                     lifetime_id=entry.lifetime_id,
@@ -66,7 +71,7 @@ class MemoryStateStore:
                     hash=entry.hash,
                     data=entry.data,
                     columns=entry.columns,
-                    position=len(self._log) + 1,
+                    position=self._position,
                 )
             )
         self._heads |= heads
@@ -74,13 +79,13 @@ class MemoryStateStore:
 
     async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
         """What was in the log when the reading began, as `query` asks."""
-        newest = len(self._log)
+        log, newest = self._log, len(self._log)  # a prune makes a new list, and this reading goes on with the one it began
         places = range(newest - 1, -1, -1) if query.newest_first else range(newest)
         left = query.limit
         for place in places:
             if left == 0:
                 return
-            entry = self._log[place]
+            entry = log[place]
             if _matches(query, entry):
                 left = None if left is None else left - 1
                 yield entry
@@ -140,6 +145,25 @@ class MemoryStateStore:
     async def decisions(self, lifetime_id: str) -> list[InboxItem]:
         """The decisions kept for a lifetime, oldest first."""
         return [item for item in self._inbox.values() if item.lifetime_id == lifetime_id]
+
+    async def prune(self, tombstone: Tombstone) -> None:
+        """Delete a lifetime whose tombstone describes it; see `StateStore.prune`."""
+        lifetime_id, now = tombstone.lifetime_id, self._clock()
+        held = self._leases.get(lifetime_id)
+        if held is not None and held.expires_at > now:
+            raise held_by(held, now)
+        found = self._heads.get(lifetime_id, (0, GENESIS))
+        if found != (tombstone.entries, tombstone.head):
+            raise not_the_one(lifetime_id, found, (tombstone.entries, tombstone.head))
+        self._tombstones[lifetime_id] = tombstone
+        self._log = [entry for entry in self._log if entry.lifetime_id != lifetime_id]
+        self._keys = {key for key in self._keys if key[0] != lifetime_id}
+        self._inbox = {request_id: item for request_id, item in self._inbox.items() if item.lifetime_id != lifetime_id}
+        self._heads.pop(lifetime_id, None)
+
+    async def tombstones(self) -> dict[str, Tombstone]:
+        """What was pruned, by lifetime."""
+        return dict(self._tombstones)
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -290,6 +314,10 @@ class MemoryBlobStore:
         if data is None:
             raise BlobMissing(f"no blob {ref.uri} in memory; it was put in another process, or never")
         return checked(data, ref)
+
+    async def remove(self, digest: str) -> None:
+        """Forget the bytes with this hash."""
+        self._blobs.pop(digest, None)
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -71,6 +71,22 @@ class ObjectBlobStore:
             raise StoreError(f"cannot read the blob {ref.uri} below {str(self.path)!r}: {_first_line(error)}") from error
         return checked(data, ref)
 
+    async def remove(self, digest: str) -> None:
+        """Delete the blob with this hash.
+
+        Raises:
+            BlobMissing: it is no hash.
+            StoreError: if it cannot be deleted.
+        """
+        uri = f"sha256:{digest}"
+        key = _key(blob_key(BlobRef(uri=uri, size_bytes=0, sha256=digest)))
+        try:
+            await obstore.delete_async(self._objects, key)
+        except FileNotFoundError:
+            return
+        except (OSError, BaseError) as error:
+            raise StoreError(f"cannot delete the blob {uri} below {str(self.path)!r}: {_first_line(error)}") from error
+
     async def close(self) -> None:
         """Nothing to release: a directory has no connection."""
 

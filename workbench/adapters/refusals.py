@@ -37,6 +37,20 @@ def repeated(entry: StoredEntry) -> RecordCorrupt:
     )
 
 
+def not_the_one(lifetime_id: str, found: tuple[int, str], told: tuple[int, str]) -> RecordCorrupt:
+    """The error of a tombstone that does not describe its lifetime."""
+    return RecordCorrupt(
+        f"{lifetime_id} has {found[0]} entries and head {found[1]}, and was to be pruned with {told[0]} and {told[1]}; nothing was deleted",
+        lifetime_id=lifetime_id,
+        seq=found[0],
+    )
+
+
+def pruned(lifetime_id: str) -> RecordCorrupt:
+    """The error of an append to a lifetime that was pruned."""
+    return RecordCorrupt(f"{lifetime_id} was pruned, and nothing can follow it; nothing was written", lifetime_id=lifetime_id, seq=1)
+
+
 def held_by(lease: Lease, now: float) -> LeaseHeld:
     """The error of a claim on a lifetime that somebody works on."""
     return LeaseHeld(

@@ -31,7 +31,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from workbench.ports import Query
 from workbench.record.entries import COLUMNS, StoredEntry
 
-VERSION = 1
+VERSION = 2
 """Written into each store. A package refuses a store with a higher number; a change of any table below raises it."""
 
 _NUMBERS: dict[str, type[TypeEngine[Any]]] = {
@@ -90,8 +90,21 @@ CURSORS = Table("cursors", METADATA, Column("consumer", Text, primary_key=True),
 
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
-APPEND_ONLY = (ENTRIES, INBOX)
-"""The tables in which nothing is ever changed or deleted."""
+TOMBSTONES = Table(
+    "tombstones",
+    METADATA,
+    Column("lifetime_id", Text, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("pruned_at", Text, nullable=False),
+    Column("blobs", Text, nullable=False),  # hashes, with a space between them
+)
+
+APPEND_ONLY = (ENTRIES, INBOX, TOMBSTONES)
+"""The tables in which nothing is ever changed."""
+
+PRUNED = (ENTRIES, INBOX)
+"""Those among them from which the rows of a lifetime with a tombstone may be deleted, and no others."""
 
 INSERTED = ("lifetime_id", "seq", "prev_hash", "hash", *COLUMNS, "data")
 """The columns an append gives, in the order of `row_of`."""

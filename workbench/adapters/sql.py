@@ -19,12 +19,12 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from workbench.adapters.refusals import held_by, not_next, repeated, stale
-from workbench.adapters.schema import INSERTED, entry_of, row_of, select_entries
+from workbench.adapters.refusals import held_by, not_next, not_the_one, pruned, repeated, stale
+from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_entries
 from workbench.adapters.sqlite import DIALECT, open_reader, open_writer, speaking_of
 from workbench.adapters.writer import Writer
 from workbench.errors import ConfigurationError
-from workbench.ports import InboxItem, Lease, Query
+from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import StoredEntry
 
@@ -54,6 +54,9 @@ _RELEASE = "UPDATE leases SET owner = '', expires_at = 0 WHERE lifetime_id = ? A
 _LEASES = "SELECT lifetime_id, owner, epoch, expires_at FROM leases WHERE owner > '' AND expires_at > ?"
 _DECIDE = "INSERT INTO inbox (request_id, lifetime_id, data, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING"
 _DECISIONS = "SELECT request_id, lifetime_id, data FROM inbox WHERE lifetime_id = ? ORDER BY position"
+_BURY = "INSERT INTO tombstones (lifetime_id, entries, head, pruned_at, blobs) VALUES (?, ?, ?, ?, ?)"
+_TOMBSTONES = "SELECT lifetime_id, entries, head, pruned_at, blobs FROM tombstones"
+_BURIED = "SELECT 1 FROM tombstones WHERE lifetime_id = ?"
 _CURSOR = "SELECT position FROM cursors WHERE consumer = ?"
 _MOVE_CURSOR = """
     INSERT INTO cursors (consumer, position) VALUES (?, ?)
@@ -108,6 +111,8 @@ class SqlStateStore:
                 head = self._heads.get(lifetime_id)
                 if head is None or (entry.seq, entry.prev_hash) != (head[0] + 1, head[1]):
                     head = db.execute(_HEAD, (lifetime_id,)).fetchone() or (0, GENESIS)
+                    if head[0] == 0 and db.execute(_BURIED, (lifetime_id,)).fetchone():
+                        raise pruned(lifetime_id)
             if (entry.seq, entry.prev_hash) != (head[0] + 1, head[1]):
                 raise not_next(entry, head)
             heads[lifetime_id] = (entry.seq, entry.hash)
@@ -190,6 +195,29 @@ class SqlStateStore:
         """The decisions kept for a lifetime, oldest first."""
         with speaking_of(self.path):
             return [InboxItem(*row) for row in self._reader.execute(_DECISIONS, (lifetime_id,)).fetchall()]
+
+    async def prune(self, tombstone: Tombstone) -> None:
+        """Delete a lifetime whose tombstone describes it; see `StateStore.prune`."""
+        self._heads.pop(tombstone.lifetime_id, None)
+        await self._writer.write(partial(self._prune, tombstone))
+
+    def _prune(self, tombstone: Tombstone, db: sqlite3.Connection) -> None:
+        lifetime_id, now = tombstone.lifetime_id, self._clock()
+        lease = db.execute(_LEASE, (lifetime_id,)).fetchone()
+        if lease is not None and lease[1] and lease[3] > now:
+            raise held_by(Lease(*lease), now)
+        found = db.execute(_HEAD, (lifetime_id,)).fetchone() or (0, GENESIS)
+        if tuple(found) != (tombstone.entries, tombstone.head):
+            raise not_the_one(lifetime_id, found, (tombstone.entries, tombstone.head))
+        db.execute(_BURY, (*tombstone[:4], " ".join(tombstone.blobs)))
+        for table in PRUNED:
+            db.execute(f"DELETE FROM {table.name} WHERE lifetime_id = ?", (lifetime_id,))  # noqa: S608 - our own table names
+
+    async def tombstones(self) -> dict[str, Tombstone]:
+        """What was pruned, by lifetime."""
+        with speaking_of(self.path):
+            rows = self._reader.execute(_TOMBSTONES).fetchall()
+        return {row[0]: Tombstone(row[0], row[1], row[2], row[3], tuple(row[4].split())) for row in rows}
 
     async def close(self) -> None:
         """Finish what is being appended and close the file."""

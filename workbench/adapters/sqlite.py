@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
 from workbench.adapters.places import on_network, prepare_directory
-from workbench.adapters.schema import APPEND_ONLY, VERSION, create_statements
+from workbench.adapters.schema import APPEND_ONLY, METADATA, PRUNED, TOMBSTONES, VERSION, create_statements
 from workbench.errors import StoreError, StoreTooNew
 
 T = TypeVar("T")
@@ -115,14 +116,22 @@ def _make_tables(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{str(path)!r} is a SQLite database of something else (tables {', '.join(sorted(tables))}); choose another store")
     for statement in create_statements(DIALECT):
         db.execute(statement)
-    for table in APPEND_ONLY:
-        for action in ("UPDATE", "DELETE"):
-            db.execute(
-                f"CREATE TRIGGER {table.name}_refuse_{action.lower()} BEFORE {action} ON {table.name} "
-                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
-            )
+    _guard(db)
     db.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (str(VERSION),))
     db.execute("COMMIT")
+
+
+def _guard(db: sqlite3.Connection) -> None:
+    """Refuse every change of what is append-only, and every deletion but that of a lifetime whose tombstone has been written."""
+    for table in APPEND_ONLY:
+        spared = f"WHEN NOT EXISTS (SELECT 1 FROM {TOMBSTONES.name} WHERE lifetime_id = OLD.lifetime_id)" if table in PRUNED else ""  # noqa: S608 - our own table names
+        for action, condition in (("UPDATE", ""), ("DELETE", spared)):
+            name = f"{table.name}_refuse_{action.lower()}"
+            db.execute(f"DROP TRIGGER IF EXISTS {name}")
+            db.execute(
+                f"CREATE TRIGGER {name} BEFORE {action} ON {table.name} {condition} "
+                f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
+            )
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
@@ -135,6 +144,20 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{str(path)!r} has a table `meta` without a schema_version: it is not a store; choose another one")
     if int(row[0]) > VERSION:
         raise StoreTooNew(f"the store {str(path)!r} has version {row[0]}; this package reads up to {VERSION}: upgrade agent-workbench")
+    if int(row[0]) < VERSION:
+        _upgrade(db)
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Bring a store of an older version to this one: what is missing is added, and nothing that is there changes."""
+    db.execute("BEGIN IMMEDIATE")
+    missing = {table.name for table in METADATA.sorted_tables} - _tables(db)
+    for table in METADATA.sorted_tables:
+        if table.name in missing:
+            db.execute(str(CreateTable(table).compile(dialect=DIALECT)))
+    _guard(db)
+    db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(VERSION),))
+    db.execute("COMMIT")
 
 
 def _choose_journal(db: sqlite3.Connection, path: Path) -> None:

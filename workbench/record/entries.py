@@ -124,6 +124,23 @@ def _not_an_entry(stored: StoredEntry, cause: ValidationError) -> Exception:
     )
 
 
+def verify_entry(stored: StoredEntry, lifetime_id: str, head: str, after: int) -> AnyEntry:
+    """Check that an entry follows number `after` with hash `head`: its number, hash and columns, over the stored bytes.
+
+    Raises:
+        RecordCorrupt: it does not.
+    """
+    expected = after + 1
+    if stored.seq != expected:
+        raise RecordCorrupt(f"entry {expected} of {lifetime_id} is missing", lifetime_id=lifetime_id, seq=expected)
+    if stored.prev_hash != head or type(stored.data) is not bytes or stored.hash != chain(head, stored.data):
+        raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
+    entry = decode_entry(stored)
+    if columns_of(entry) != stored.columns:
+        raise RecordCorrupt(f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected)
+    return entry
+
+
 def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = GENESIS, after: int = 0) -> tuple[int, str]:
     """Check sequence numbers, hashes and columns over stored bytes; return the last number and hash.
 
@@ -131,14 +148,6 @@ def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = G
         RecordCorrupt: names the first entry that does not hold.
     """
     for stored in entries:
-        expected = after + 1
-        if stored.seq != expected:
-            raise RecordCorrupt(f"entry {expected} of {lifetime_id} is missing", lifetime_id=lifetime_id, seq=expected)
-        if stored.prev_hash != head or type(stored.data) is not bytes or stored.hash != chain(head, stored.data):
-            raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
-        if columns_of(decode_entry(stored)) != stored.columns:
-            raise RecordCorrupt(
-                f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected
-            )
-        head, after = stored.hash, expected
+        verify_entry(stored, lifetime_id, head, after)
+        head, after = stored.hash, stored.seq
     return after, head

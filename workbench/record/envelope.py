@@ -113,6 +113,10 @@ class Links(Value):
     sandbox_id: str | None = None
     block_no: int | None = None
     """With `sandbox_id`: the block of the sandbox stream that this execution ran."""
+    copied_from: int | None = None
+    """In a fork: the number of the entry of the original that this one repeats."""
+    edited: Literal[True] | None = None
+    """With `copied_from`: what the fork changed when it was made."""
 
 
 class TaskResult(Value):
@@ -162,6 +166,18 @@ class PlanResult(Value):
         return tuple(task.name for task in self.next_tasks)
 
 
+class ForkedFrom(Value):
+    """Where a fork begins."""
+
+    lifetime_id: str
+    seq: int
+    """The last entry of the original that counts for the fork; 0 for none but the first."""
+    hash: str
+    """The hash of that entry: it stands for the whole beginning of the original."""
+    edits: Any = None
+    """Encoded, JSON-ready description of what was changed, by what it was."""
+
+
 class PolicyText(Value):
     """A policy as it was when the run began."""
 
@@ -185,6 +201,8 @@ class Manifest(Value):
     """Encoded, JSON-ready description of what the nodes use: model, tools, prompt, schema, limits, sandbox."""
     package: str = ""
     """The version of this package that started the run."""
+    forked_from: ForkedFrom | None = None
+
     policy: PolicyText | None = None
     """What the run is judged by."""
 
