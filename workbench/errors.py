@@ -6,6 +6,7 @@ expected and what to do next.
     WorkbenchError
     ├── UserError                    the call was wrong; nothing has happened
     │   ├── GraphError               the graph breaks a rule; lists every fault
+    │   ├── PolicyError              a policy cannot be read; lists every fault with its line
     │   ├── ConfigurationError       a profile, model or store is named wrongly or missing
     │   ├── UnencodableValue         a value has no faithful form in the record
     │   ├── AgentBusy                the agent is running another task
@@ -76,6 +77,16 @@ class GraphError(UserError):
     def __init__(self, graph: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__(f"graph {graph!r} has {len(self.faults)} fault(s):\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+
+
+class PolicyError(UserError):
+    """A policy cannot be read; `faults` lists what is wrong, each with its line where it has one."""
+
+    code = "policy_error"
+
+    def __init__(self, where: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{where} has {len(self.faults)} fault(s):\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
 class ConfigurationError(UserError):

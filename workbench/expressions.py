@@ -11,7 +11,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, DivisionByZero, InvalidOperation
 from typing import Any
 
@@ -43,6 +43,9 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
+_SIGNS: dict[type[ast.cmpop], str] = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+
+
 class ExpressionError(UserError):
     """An expression cannot be read, or cannot be evaluated with the values it was given."""
 
@@ -58,6 +61,8 @@ class Expression:
     """The dotted names it reads, such as `result.accepted`."""
     functions: frozenset[str]
     """The functions it calls."""
+    aggregates: frozenset[tuple[str, str]]
+    """The functions it calls of a name, with the name: `("sum", "tokens_used")`."""
     _tree: ast.expr
 
     def evaluate(self, read: Callable[[str], Any], functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
@@ -67,17 +72,39 @@ class Expression:
             ExpressionError: a value is missing or of a type the operation is not for; the message shows the expression.
         """
         try:
-            return _Evaluation(read, functions or {}).value(self._tree)
+            return _Evaluation(read, functions or {}, self.aggregates).value(self._tree)
         except ExpressionError:
             raise
         except (TypeError, KeyError, IndexError, ZeroDivisionError, DivisionByZero, InvalidOperation, OverflowError) as error:
             raise ExpressionError(f"{self.text!r} cannot be evaluated: {type(error).__name__}: {error}") from error
 
+    @property
+    def limit(self) -> int | Decimal | None:
+        """The number on the right, where the expression is one comparison of size with a number."""
+        match self._tree:
+            case ast.Compare(ops=[ast.Gt() | ast.GtE() | ast.Lt() | ast.LtE()], comparators=[ast.Constant(value=limit)]):
+                return limit if isinstance(limit, int | Decimal) and not isinstance(limit, bool) else None
+        return None
 
-def parse(text: str, *, names: Collection[str] | None = None, functions: Collection[str] = ()) -> Expression:
+    def with_limit(self, limit: int | Decimal) -> Expression:
+        """The same comparison with another number.
+
+        Raises:
+            ExpressionError: the expression has no limit.
+        """
+        if self.limit is None or not isinstance(self._tree, ast.Compare):
+            raise ExpressionError(f"{self.text!r} is not one comparison with a number, so it has no limit to change")
+        tree = ast.Compare(self._tree.left, self._tree.ops, [ast.Constant(limit)])  # type: ignore[arg-type]
+        return replace(self, text=ast.unparse(self._tree.left) + f" {_SIGNS[type(tree.ops[0])]} {limit}", _tree=tree)
+
+
+def parse(
+    text: str, *, names: Collection[str] | None = None, functions: Collection[str] = (), of_names: Collection[str] = ()
+) -> Expression:
     """Read an expression.
 
-    `names` are the names it may begin with (None: any); `functions` those it may call.
+    `names` are the names it may begin with (None: any); `functions` those it may call with values, `of_names` those it may call with one
+    name, such as `sum(tokens_used)`: these are given the name itself.
 
     Raises:
         ExpressionError: says what is not allowed and what is.
@@ -89,19 +116,22 @@ def parse(text: str, *, names: Collection[str] | None = None, functions: Collect
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"{text!r} is not an expression: {error}") from None
-    reading = _Reading(text, source, names, frozenset(functions))
-    return Expression(text, frozenset(reading.found(tree)), frozenset(reading.called), reading.exact(tree))
+    reading = _Reading(text, source, names, frozenset(functions), frozenset(of_names))
+    found = frozenset(reading.found(tree))
+    return Expression(text, found, frozenset(reading.called), frozenset(reading.aggregates), reading.exact(tree))
 
 
 class _Reading:
     """Checks every node against the grammar."""
 
-    def __init__(self, text: str, source: str, names: Collection[str] | None, functions: frozenset[str]) -> None:
+    def __init__(self, text: str, source: str, names: Collection[str] | None, functions: frozenset[str], of_names: frozenset[str]) -> None:
         self.text = text
         self.called: set[str] = set()
+        self.aggregates: set[tuple[str, str]] = set()
         self._source = source
         self._names = names
         self._functions = functions
+        self._of_names = of_names
         self._nodes = 0
 
     def found(self, node: ast.expr) -> set[str]:
@@ -129,8 +159,15 @@ class _Reading:
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in self._functions:
                 self.called.add(name)
                 return self._all(args)
+            case ast.Call(func=ast.Name(id=name), args=[ast.Name(id=of)], keywords=[]) if name in self._of_names:
+                self.called.add(name)
+                self.aggregates.add((name, of))
+                return set()
+            case ast.Call(func=ast.Name(id=name)) if name in self._of_names:
+                raise self._refused(f"{name}() is of one name, as in {name}(tokens_used)")
             case ast.Call(func=ast.Name(id=name)):
-                raise self._refused(f"there is no function {name!r}; the functions are {', '.join(sorted(self._functions)) or 'none'}")
+                known = ", ".join(sorted(self._functions | self._of_names)) or "none"
+                raise self._refused(f"there is no function {name!r}; the functions are {known}")
         raise self._refused(f"{type(node).__name__} is not part of the language")
 
     def exact(self, tree: ast.expr) -> ast.expr:
@@ -163,6 +200,7 @@ class _Reading:
 class _Evaluation:
     read: Callable[[str], Any]
     functions: Mapping[str, Callable[..., Any]]
+    aggregates: frozenset[tuple[str, str]]
 
     def value(self, node: ast.expr) -> Any:
         match node:
@@ -187,6 +225,8 @@ class _Evaluation:
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 return self._compare(left, ops, comparators)
             case ast.Call(func=ast.Name(id=name), args=args):
+                if args and isinstance(args[0], ast.Name) and (name, args[0].id) in self.aggregates:
+                    return self.functions[name](args[0].id)
                 return self.functions[name](*(self.value(arg) for arg in args))
         raise AssertionError(f"{type(node).__name__} was let through")
 

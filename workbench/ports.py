@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from workbench.record.entries import StoredEntry
+from workbench.record.statistics import Statistics
 from workbench.record.values import BlobRef
 
 
@@ -20,6 +21,9 @@ class Query:
 
     lifetime_ids: Sequence[str] | None = None
     session_id: str | None = None
+    tenant_id: str | None = None
+    without_lifetime: str | None = None
+    """Leaves this lifetime out."""
     kinds: Sequence[str] | None = None
     phases: Sequence[str] | None = None
     names: Sequence[str] | None = None
@@ -100,6 +104,11 @@ class StateStore(Protocol):
 
         Reads in batches; appends go on meanwhile, and what they add may follow.
         """
+        ...
+
+    async def statistics(self, query: Query) -> Statistics:
+        """The measures (`workbench.record.statistics`) over the entries that `query` names, summed up in the store; exact for counts,
+        tokens and money. There is no last value. `limit` and `newest_first` mean nothing here."""
         ...
 
     async def head(self, lifetime_id: str) -> tuple[int, str]:

@@ -12,7 +12,8 @@ from tests.conformance.samples import heads, lifetime, stamp, tasks, tool_call
 from workbench.errors import LeaseHeld, RecordCorrupt, StaleEpoch
 from workbench.ports import InboxItem, Query, StateStore, Tombstone
 from workbench.record.codec import GENESIS
-from workbench.record.entries import StoredEntry, verify_chain
+from workbench.record.entries import COLUMNS, StoredEntry, verify_chain
+from workbench.record.statistics import Statistic, Statistics
 
 A, B = lifetime(0), lifetime(1)
 
@@ -238,6 +239,44 @@ class StateStoreSuite:
             assert [entry.seq for entry in await entries_of(store, query)] == list(range(1, limit + 1))
         newest = await entries_of(store, Query(lifetime_ids=[A], limit=limit, newest_first=True))
         assert [entry.seq for entry in newest] == list(range(300, 300 - limit, -1))
+
+    # Statistics
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            Query(),
+            Query(lifetime_ids=[A]),
+            Query(without_lifetime=A),
+            Query(session_id="s1"),
+            Query(session_id="none"),
+            Query(tenant_id="default"),
+            Query(tenant_id="other"),
+            Query(since=stamp(2), until=stamp(5)),
+            Query(after_position=3),
+            Query(kinds=["tool_call"]),
+        ],
+    )
+    async def test_statistics_are_those_of_the_entries_that_are_read(self, store, epochs, query):
+        a = tasks(A, 6, session_id="s1")
+        await store.append([*a, tool_call(A, after=6, head=a[-1].hash, at=5), *tasks(B, 4, session_id="s2", at=3)], epochs)
+        expected, read = Statistics(), await entries_of(store, query)
+        for entry in read:
+            expected.add_columns(lambda name, row=entry.columns: row[list(COLUMNS).index(name)])
+        for statistic in expected.by_name.values():
+            statistic.last = None
+        found = await store.statistics(query)
+        assert found.by_name == expected.by_name
+
+    async def test_statistics_know_the_first_position_they_counted(self, store, epochs):
+        await store.append([*tasks(A, 2, session_id="s1"), *tasks(B, 2, session_id="s2")], epochs)
+        first = (await entries_of(store, Query(session_id="s2")))[0].position
+        assert (await store.statistics(Query(session_id="s2"))).first_position == first
+        assert (await store.statistics(Query(session_id="s3"))).first_position is None
+
+    async def test_statistics_of_money_are_whole_nano_dollars(self, store, epochs):
+        await store.append(tasks(A, 8), epochs)
+        assert (await store.statistics(Query())).of("cost_usd") == Statistic(4, 6_000, 1_500, 1_500)
 
     # Cursors
 

@@ -20,6 +20,7 @@ from workbench.errors import BlobMissing, ConfigurationError, StoreError
 from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry
+from workbench.record.statistics import Statistics
 from workbench.record.values import BlobRef
 
 Clock = Callable[[], float]
@@ -89,6 +90,17 @@ class MemoryStateStore:
             if _matches(query, entry):
                 left = None if left is None else left - 1
                 yield entry
+
+    async def statistics(self, query: Query) -> Statistics:
+        """The measures over what `query` names."""
+        found = Statistics()
+        for entry in self._log:
+            if _matches(query, entry):
+                found.add_columns(lambda name, row=entry.columns: row[_COLUMN[name]])  # type: ignore[misc]
+                found.first_position = found.first_position or entry.position
+        for statistic in found.by_name.values():
+            statistic.last = None
+        return found
 
     async def head(self, lifetime_id: str) -> tuple[int, str]:
         """The last sequence number and hash of a lifetime."""
@@ -174,7 +186,9 @@ def _matches(query: Query, entry: StoredEntry) -> bool:
     created_at = row[_COLUMN["created_at"]]
     return (
         (query.lifetime_ids is None or entry.lifetime_id in query.lifetime_ids)
+        and entry.lifetime_id != query.without_lifetime
         and (query.session_id is None or row[_COLUMN["session_id"]] == query.session_id)
+        and (query.tenant_id is None or row[_COLUMN["tenant_id"]] == query.tenant_id)
         and (query.kinds is None or row[_COLUMN["kind"]] in query.kinds)
         and (query.phases is None or row[_PHASE] in query.phases)
         and (query.names is None or row[_COLUMN["name"]] in query.names)

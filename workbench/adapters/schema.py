@@ -6,6 +6,7 @@ It only writes SQL: no engine, no session, no connection. The statements run on 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,7 +23,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
     select,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -30,6 +36,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 
 from workbench.ports import Query
 from workbench.record.entries import COLUMNS, StoredEntry
+from workbench.record.statistics import MEASURES, Measure, Statistic, Statistics
 
 VERSION = 2
 """Written into each store. A package refuses a store with a higher number; a change of any table below raises it."""
@@ -131,6 +138,26 @@ def create_statements(dialect: Dialect) -> list[str]:
 
 def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     """The SELECT that answers `query`, with its parameters, all bound."""
+    return _bound(query, dialect, summed=False)
+
+
+def select_statistics(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    """The SELECT whose one row `statistics_of` reads."""
+    return _bound(replace(query, limit=None, newest_first=False), dialect, summed=True)
+
+
+def statistics_of(row: Sequence[Any]) -> Statistics:
+    """The row of `select_statistics`."""
+    first_position, *numbers = row
+    found = Statistics(first_position=first_position)
+    for place, measure in enumerate(MEASURES):
+        count, total, least, most = numbers[4 * place : 4 * place + 4]
+        if count:
+            found.by_name[measure.name] = Statistic(count, total, least, most)
+    return found
+
+
+def _bound(query: Query, dialect: Dialect, *, summed: bool) -> tuple[str, dict[str, Any]]:
     lists = {
         "lifetime_id": query.lifetime_ids,
         "kind": query.kinds,
@@ -140,6 +167,8 @@ def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]
     }
     bounds = {
         "session_id": query.session_id,
+        "tenant_id": query.tenant_id,
+        "without_lifetime": query.without_lifetime,
         "since": query.since,
         "until": query.until,
         "after_seq": query.after_seq or None,
@@ -150,6 +179,7 @@ def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]
         tuple((name, len(values)) for name, values in lists.items() if values is not None),
         frozenset(name for name, value in bounds.items() if value is not None),
         query.newest_first,
+        summed,
     )
     parameters = {name: value for name, value in bounds.items() if value is not None}
     for name, values in lists.items():
@@ -164,10 +194,13 @@ class _Shape(NamedTuple):
     lists: tuple[tuple[str, int], ...]
     bounds: frozenset[str]
     newest_first: bool
+    summed: bool
 
 
 _BOUNDS: dict[str, ColumnElement[bool]] = {
     "session_id": ENTRIES.c.session_id == bindparam("session_id"),
+    "tenant_id": ENTRIES.c.tenant_id == bindparam("tenant_id"),
+    "without_lifetime": ENTRIES.c.lifetime_id != bindparam("without_lifetime"),
     "since": ENTRIES.c.created_at >= bindparam("since"),
     "until": ENTRIES.c.created_at < bindparam("until"),
     "after_seq": ENTRIES.c.seq > bindparam("after_seq"),
@@ -175,16 +208,45 @@ _BOUNDS: dict[str, ColumnElement[bool]] = {
 }
 
 
+_WHOLE = tuple(ENTRIES.c[name] for name in INSERTED)
+
+
+def _sums() -> list[ColumnElement[Any]]:
+    """Count, sum, least and most of each measure."""
+    values = [_value(measure) for measure in MEASURES]
+    return [function(value) for value in values for function in (func.count, func.sum, func.min, func.max)]
+
+
+def _value(measure: Measure) -> ColumnElement[Any]:
+    """A measure of one entry, NULL where the entry has none."""
+    value: Any = _written("1")
+    if measure.columns:
+        first, *others = (ENTRIES.c[name] for name in measure.columns)
+        value = sum(others, first)
+    counts = [ENTRIES.c.kind == _written(measure.kind), ENTRIES.c.phase == _written(measure.phase)]
+    if measure.statuses:
+        counts.append(or_(*(ENTRIES.c.status == _written(status) for status in measure.statuses)))
+    if measure.nonzero:
+        counts.append(value != _written("0"))
+    return case((and_(*counts), value))
+
+
+def _written(word: str) -> ColumnElement[Any]:
+    """One of our own words, in the text of the statement: as a parameter it would get a name that a query may use."""
+    return literal_column(word if word.isdecimal() else f"'{word}'")
+
+
 @lru_cache(maxsize=256)
 def _compiled(shape: _Shape, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     # Writing the SQL takes fifty times as long as a small query does.
-    statement = select(ENTRIES.c.position, *(ENTRIES.c[name] for name in INSERTED))
+    statement = select(func.min(ENTRIES.c.position), *_sums()) if shape.summed else select(ENTRIES.c.position, *_WHOLE)
     for name, count in shape.lists:
         statement = statement.where(ENTRIES.c[name].in_([bindparam(f"{name}_{index}") for index in range(count)]))
     statement = statement.where(*(condition for name, condition in _BOUNDS.items() if name in shape.bounds))
     # Within one lifetime both orders are the same, and the unique index on (lifetime_id, seq) already has this one.
-    order = ENTRIES.c.seq if ("lifetime_id", 1) in shape.lists else ENTRIES.c.position
-    statement = statement.order_by(order.desc() if shape.newest_first else order)
+    if not shape.summed:
+        order = ENTRIES.c.seq if ("lifetime_id", 1) in shape.lists else ENTRIES.c.position
+        statement = statement.order_by(order.desc() if shape.newest_first else order)
     if "limit" in shape.bounds:
         statement = statement.limit(bindparam("limit"))
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})

@@ -20,13 +20,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from workbench.adapters.refusals import held_by, not_next, not_the_one, pruned, repeated, stale
-from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_entries
+from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_entries, select_statistics, statistics_of
 from workbench.adapters.sqlite import DIALECT, open_reader, open_writer, speaking_of
 from workbench.adapters.writer import Writer
 from workbench.errors import ConfigurationError
 from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import StoredEntry
+from workbench.record.statistics import Statistics
 
 _SMALL = 128
 """So many rows are read on the loop's thread: about as long as a hop to another one takes."""
@@ -146,6 +147,14 @@ class SqlStateStore:
             while rows := await asyncio.to_thread(batches.next):
                 for row in rows:
                     yield entry_of(row)
+        finally:
+            await asyncio.to_thread(batches.close)
+
+    async def statistics(self, query: Query) -> Statistics:
+        """The measures over what `query` names; added up by the database, on another thread."""
+        batches = _Batches(self.path, *select_statistics(query, DIALECT))
+        try:
+            return statistics_of((await asyncio.to_thread(batches.next))[0])
         finally:
             await asyncio.to_thread(batches.close)
 
