@@ -252,6 +252,12 @@ def known_difference(code: str, expected: Seen, actual: Seen, message: str) -> s
     caught = "caught" in expected.prints + actual.prints or "TypeError" in (expected.error, actual.error)
     if re.search(r"\{[^{}]*[\w)\]](![rsa])?:[^{}]+\}", code) and (caught or "format" in message or "Cannot specify" in message):
         return "a format on a value that has none"
+    if message.startswith("can only concatenate list") or (" += " in code and "TypeError" in actual.prints):
+        return "`+=` extends a list only by a list"
+    if re.search(r"(sum|max|min|any|all|sorted|join|next|list|tuple)\(.* for \w+ in ", code) and expected != actual and expected.error:
+        return "a generator is run when it is made"
+    if re.search(r"for .* in .*zip\(.*, [op]\)", code) and re.search(r"\b[op](\.|\[)", code):
+        return "zip reads its lists at once"
     if "...}" in str(expected) or "...]" in str(expected):
         return "the text of a value that contains itself"
     return None

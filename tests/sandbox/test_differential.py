@@ -39,6 +39,8 @@ KNOWN = {
     "sets keep the order of insertion": "[q for q in {3, 1, 2}]",
     "a generator can be gone over twice": "g = (q for q in [1, 2])\nlist(g)\nlist(g)",
     "a generator is run when it is made": "g = (tool(q) for q in [1, 2])\n1",
+    "zip reads its lists at once": "p = [1]\nfor a, b in zip([1, 2, 3], p):\n  p.append(b)\np",
+    "`+=` extends a list only by a list": "p = []\np += 'ab'",
     "NaN in a set": "len({float('nan'), float('nan')})",
     "a format on a list or dict is not an error": "f'{[1]:>8}'",
     "a wrong format is another error": "try:\n  f'{[1]:x}'\nexcept Exception as error:\n  print(type(error).__name__)",

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ast
 import builtins
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from workbench.sandbox.kinds import (
     ANY,
@@ -30,9 +28,9 @@ from workbench.sandbox.kinds import (
     holds,
     interval,
     join,
-    kind_of,
     whole,
 )
+from workbench.sandbox.proof import Guard, Refused, constant, described, index, is_call_of, is_exact, require, targets
 
 MAX_DEPTH = 40
 MAX_STEPS = 200_000
@@ -41,32 +39,6 @@ RESERVED = frozenset(dir(builtins))
 
 _CALLS = "call a tool, print, str, len, list, sorted, sum, min, max, any, all, int, float or abs"
 _NUMBERS = frozenset({"int", "float", "number", "any"})
-
-
-class Refused(Exception):
-    """The block is not proven; `line`, the reason and the remedy."""
-
-    def __init__(self, node: ast.AST | None, reason: str, instead: str) -> None:
-        self.line: int | None = getattr(node, "lineno", None)
-        self.reason = reason
-        self.instead = instead
-        where = f"line {self.line}: " if self.line is not None else ""
-        super().__init__(f"{where}{reason}; {instead}")
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What a value must be when the program runs; `what` is a word that the worker knows."""
-
-    what: str
-    low: int = 0
-    high: int = 0
-
-
-def require(holds_true: bool, node: ast.AST, reason: str, instead: str) -> None:
-    """Raise `Refused` unless it holds."""
-    if not holds_true:
-        raise Refused(node, reason, instead)
 
 
 class Expressions:
@@ -135,8 +107,8 @@ class Expressions:
                 return NEW_DICT
             case ast.Call(func=ast.Name(id=name)):
                 return self._call(node, name, scope, depth)
-            case ast.Call(func=ast.Attribute()):
-                return self._method(node, node.func, scope, depth)
+            case ast.Call(func=ast.Attribute() as method):
+                return self._method(node, method, scope, depth)
         raise Refused(node, f"{described(node)} is not proven on littrs", "pass values on to tools, print or finish as they are")
 
     def _name(self, node: ast.Name, scope: Scope) -> Kind:
@@ -269,7 +241,7 @@ class Expressions:
             return {one, two} <= {STR, ANY}
         if not {one.name, two.name} <= _NUMBERS:
             return False
-        if one.name == two.name == "int" or one == two == FLOAT or _is_exact(left, one) or _is_exact(right, two):
+        if one.name == two.name == "int" or one == two == FLOAT or is_exact(left, one) or is_exact(right, two):
             return True  # any whole number beside a small one compares as its float does
         self._number(left, one, -EXACT, EXACT)
         self._number(right, two, -EXACT, EXACT)
@@ -295,7 +267,7 @@ class Expressions:
         if isinstance(node.slice, ast.Slice):
             require(owner.name in ("any", "list", "str"), node, "this value has no slices", "slice a list or text")
             bounds = [bound for bound in (node.slice.lower, node.slice.upper) if bound is not None]
-            kinds = [_index(self.look(bound, scope, depth)) for bound in bounds]
+            kinds = [index(self.look(bound, scope, depth)) for bound in bounds]
             require(node.slice.step is None and ANY not in kinds, node, "a slice with a step or an unknown bound", "write the bounds out")
             if any(kind.low < 0 for kind in kinds) and owner.name != "list":
                 self.guard(node.value, "sized")
@@ -308,7 +280,7 @@ class Expressions:
         if kind == ANY and owner.name in ("any", "dict", "list"):
             self.guard(node.slice, "key")
             return ANY
-        kind = _index(kind)
+        kind = index(kind)
         require(kind != ANY and owner.name != "dict", node, "an index whose type is not known", "use a number or text")
         if kind.low < 0 and owner.name != "list":
             self.guard(node.value, "sized")
@@ -408,7 +380,7 @@ class Expressions:
 
     def _listed(self, arg: ast.expr, scope: Scope, depth: int) -> Kind:
         self.items(arg, scope, depth)
-        require(not isinstance(arg, ast.Call) or not _is_call_of(arg, "enumerate", "zip"), arg, "a list of pairs", "write a loop")
+        require(not isinstance(arg, ast.Call) or not is_call_of(arg, "enumerate", "zip"), arg, "a list of pairs", "write a loop")
         return NEW_LIST
 
     def _list(self, arg: ast.expr, scope: Scope, depth: int) -> None:
@@ -416,7 +388,7 @@ class Expressions:
         if isinstance(arg, ast.GeneratorExp) and len(arg.generators) == 1:
             each_turn = [arg.elt, *arg.generators[0].ifs]  # what is gone over is evaluated before anything else
             parts = [part for expression in each_turn for part in ast.walk(expression)]
-            effects = any(isinstance(part, ast.Call) and _is_call_of(part, "print", *self.tools) for part in parts)
+            effects = any(isinstance(part, ast.Call) and is_call_of(part, "print", *self.tools) for part in parts)
             require(not effects, arg, "a call inside a generator", "write a list comprehension")
             self.look(arg.elt, self._inside(arg.generators[0], scope, depth), depth)
             return
@@ -503,43 +475,3 @@ _BUILTINS: dict[str, Callable[[Expressions, ast.expr, Scope, int], Kind]] = {
 
 NATIVE = (frozenset(_BUILTINS) - {"str"}) | {"range", "enumerate", "zip"}
 """Builtins that littrs calls itself."""
-
-
-def targets(node: ast.expr) -> list[str]:
-    """The names that a loop or an assignment binds: one, or several distinct ones side by side."""
-    names = [part.id for part in (node.elts if isinstance(node, ast.Tuple) else [node]) if isinstance(part, ast.Name)]
-    whole_target = len(names) == (len(node.elts) if isinstance(node, ast.Tuple) else 1) and len(set(names)) == len(names) and names
-    require(bool(whole_target), node, "a target that is not a plain name or several of them", "bind names")
-    return names
-
-
-def constant(node: ast.Constant) -> Kind:
-    """The kind of a literal."""
-    value: Any = node.value
-    if type(value) is float:
-        require(math.isfinite(value), node, "an infinite number", "leave it out")
-        return FLOAT
-    require(value is None or type(value) in (bool, int, str), node, f"{type(value).__name__} literals", "use text or numbers")
-    require(holds(value), node, "a number beyond 64 bits or text that is not Unicode", "leave it out")
-    return kind_of(value)
-
-
-def described(node: ast.AST) -> str:
-    """A node as the message of a refusal names it."""
-    return f"`{type(node).__name__}`" if not isinstance(node, ast.Call) else "a call of a computed function"
-
-
-def _index(kind: Kind) -> Kind:
-    """The kind of a number that may stand in brackets: never negative, or a negative literal. Others are `any`."""
-    fits = kind.name == "int" and (kind.low >= 0 or (kind.low == kind.high and kind.low > -FACTOR)) and kind.high <= EXACT
-    return kind if fits else ANY
-
-
-def _is_exact(node: ast.expr, kind: Kind) -> bool:
-    if isinstance(node, ast.Constant) and type(node.value) is float:
-        return abs(node.value) < EXACT
-    return kind.name == "int" and kind.low >= -EXACT and kind.high <= EXACT
-
-
-def _is_call_of(node: ast.Call, *names: str) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id in names

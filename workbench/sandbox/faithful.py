@@ -13,9 +13,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from workbench.sandbox import source
-from workbench.sandbox.expressions import RESERVED, Expressions, Refused, described, require, targets
+from workbench.sandbox.expressions import RESERVED, Expressions
 from workbench.sandbox.kinds import ANY, DICT, LIST, Kind, Scope, holds, join, kind_of
 from workbench.sandbox.lowering import Program, lower
+from workbench.sandbox.proof import Refused, described, require, targets
 
 __all__ = ["Accepted", "Kind", "Refused", "Scope", "check", "holds", "kind_of"]
 

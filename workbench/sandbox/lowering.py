@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from workbench.sandbox.expressions import NATIVE, Guard
+from workbench.sandbox.expressions import NATIVE
+from workbench.sandbox.proof import Guard
 
 WORK = "__w"
 STOPPED = "__s"
