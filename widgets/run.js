@@ -121,9 +121,25 @@ function callRow(call) {
   );
 }
 
-/** A question to a person: open, it has buttons; answered, it says what was decided. */
+/** What a field holds, as JSON; null when it was left as it was. Throws where it should be JSON and is not. */
+function valueOf({ reads, start }, text) {
+  if (start && text === start) return null;
+  if (reads === "text") return JSON.stringify(text);
+  try {
+    JSON.parse(text.trim() || "null");
+    return text.trim() || "null";
+  } catch (error) {
+    if (reads === "any") return JSON.stringify(text);
+    throw error;
+  }
+}
+
+/** A question to a person: open, it has what wire.py gives it to answer with; answered, it says what was decided. */
 function askCard(asked, send) {
-  const card = h("div", asked.open ? "ask open" : "ask", h("p", "", h("b", "", asked.title)), h("pre", "", `${asked.tool}(${asked.args.text}${asked.args.cut ? " …" : ""})`), cutNote(asked.args));
+  const card = h("div", asked.open ? "ask open" : "ask", h("p", "", h("b", "", asked.title)));
+  const { tool, args } = asked;
+  if (tool || args.text !== "None") card.append(h("pre", "", tool ? `${tool}(${args.text}${args.cut ? " …" : ""})` : args.text));
+  if (args.cut) card.append(cutNote(args));
   card.setAttribute("role", "group");
   card.setAttribute("aria-label", asked.title);
   if (!asked.open) {
@@ -132,38 +148,44 @@ function askCard(asked, send) {
     if (asked.value) card.append(h("pre", "", `→ ${asked.value.text}`));
     return card;
   }
-  const field = h("textarea");
-  field.spellcheck = false;
   const wrong = h("p", "wrong");
   wrong.setAttribute("role", "alert");
-  const buttons = [];
-  const decide = (decision) => {
-    const value = decision === "happened" ? field.value.trim() || "null" : null;
-    if (value !== null) {
+  const fields = asked.fields.map((field) => {
+    const area = h("textarea", field.name);
+    area.spellcheck = false;
+    area.value = field.start;
+    return { ...field, area };
+  });
+  const decide = ({ decision, value }) => {
+    const message = { type: "decide", request_id: asked.id, decision, subject_hash: asked.subject_hash, value_json: value, note: null };
+    for (const { name, decisions, area, ...field } of fields) {
+      if (!decisions.includes(decision)) continue;
       try {
-        JSON.parse(value);
+        if (name === "note") message.note = area.value.trim() || null;
+        else message.value_json = valueOf(field, area.value);
       } catch (error) {
-        wrong.textContent = `The result is not JSON: ${error.message}`;
-        field.focus();
+        wrong.textContent = `This is not JSON: ${error.message}`;
+        if (area.parentNode.open === false) area.parentNode.open = true;
+        area.focus();
         return;
       }
     }
     wrong.textContent = "";
-    for (const each of [...buttons, field]) each.disabled = true;
-    send({ type: "decide", request_id: asked.id, decision, value_json: value, subject_hash: asked.subject_hash });
+    for (const each of controls) each.disabled = true;
+    send(message);
   };
-  buttons.push(
-    button("", "It happened (give the result)", () => decide("happened")),
-    button("", "It did not (run it)", () => decide("did_not_happen")),
-    button("", "Stop the run", () => decide("stop")),
-  );
+  const buttons = asked.choices.map((choice) => button("", choice.label, () => decide(choice)));
+  const controls = [...buttons, ...fields.map(({ area }) => area)];
   card.append(
-    h("p", "dim", "The call was begun and nobody knows whether it took effect. Look where its effect would show, then say which it was."),
-    h("label", "", "What the call returned, as JSON (empty: None)", field),
+    ...asked.say.map((text) => h("p", "dim", text)),
+    ...fields.map(({ label, start, area }) => {
+      area.ariaLabel = label;
+      return start ? h("details", "more", h("summary", "", label), area) : h("label", "", label, area);
+    }),
     wrong,
-    h("div", "row", ...buttons),
+    h("div", "row", ...buttons, h("span", "dim", buttons.length ? "In code: " : "Answer it in code: ", h("code", "", asked.code))),
   );
-  card.reopen = () => [...buttons, field].forEach((each) => (each.disabled = false));
+  card.reopen = () => controls.forEach((each) => (each.disabled = false));
   return card;
 }
 
@@ -214,7 +236,7 @@ class StepNode {
     if (this.seen !== step.changed || this.seen === undefined || this.busy) {
       const took = h("span", "num took", step.took || span(ms));
       this.line.replaceChildren(
-        h("span", "no", String(step.number)), h("span", "say", step.headline), h("span", "num cost", step.cost), took, badge(step.badge),
+        h("span", "no", String(step.number)), h("span", "say", step.headline, step.aside && h("span", "dim", ` ${step.aside}`)), h("span", "num cost", step.cost), took, badge(step.badge),
       );
       this.seen = step.changed;
     }
@@ -266,6 +288,7 @@ function render({ model, el }) {
     send({ type: "stop" });
   });
   const facts = h("p", "facts");
+  const hint = h("p", "hint");
   const notice = h("p", "notice");
   notice.setAttribute("role", "alert");
   const outcome = h("div");
@@ -282,7 +305,7 @@ function render({ model, el }) {
   list.setAttribute("role", "log");
   list.setAttribute("aria-label", "Steps");
   list.setAttribute("aria-live", "off");
-  const root = h("section", "wb-run", h("div", "head", status, title, stop), facts, notice, outcome, time, table, list);
+  const root = h("section", "wb-run", h("div", "head", status, title, stop), facts, hint, notice, outcome, time, table, list);
   el.append(root);
 
   function drawSummary(s) {
@@ -297,6 +320,7 @@ function render({ model, el }) {
     stop.hidden = !s.live;
     const parts = [s.steps, s.live ? span(now()) : s.took, s.model, s.tokens, s.calls, s.cost, s.reason];
     facts.replaceChildren(...parts.filter(Boolean).map((part) => h("span", "", part)));
+    hint.textContent = s.hint;
     const seen = JSON.stringify([s.answer, s.error, s.failed_step]);
     if (outcome.dataset.seen !== seen) {
       outcome.dataset.seen = seen;
@@ -314,7 +338,7 @@ function render({ model, el }) {
   const more = (label, ...kids) => h("details", "more block", h("summary", "", label), ...kids);
 
   function drawTime(timeline) {
-    const total = Math.max(1000, now(), ...timeline.slice(-50).map((bar) => bar.end_ms ?? 0));
+    const total = Math.max(1, now(), ...timeline.slice(-50).map((bar) => bar.end_ms ?? 0));
     time.hidden = table.hidden = timeline.length < 3;
     time.style.setProperty("--t", total);
     const lanes = LANES.filter((lane) => timeline.some((bar) => bar.lane === lane));
@@ -325,11 +349,14 @@ function render({ model, el }) {
     }
     axis.lastChild.textContent = span(total);
     const sums = {};
+    const rows = {};
     const last = {};
     for (const bar of timeline) {
       const end = bar.end_ms ?? total;
       sums[bar.lane] = (sums[bar.lane] ?? 0) + end - bar.start_ms;
-      const before = last[bar.lane];
+      rows[bar.lane] = Math.max(rows[bar.lane] ?? 1, bar.row + 1);
+      const place = bar.lane + bar.row;
+      const before = last[place];
       let node = bars.get(bar.index);
       if (timeline.length > BARS && before?.tone === bar.badge.tone && bar.start_ms - before.end < total / BARS) {
         node?.remove();
@@ -344,17 +371,21 @@ function render({ model, el }) {
         bars.set(bar.index, node);
         time.children[2 * lanes.indexOf(bar.lane) + 1].append(node);
       }
-      last[bar.lane] = { node, end, tone: bar.badge.tone };
+      last[place] = { node, end, tone: bar.badge.tone };
       if (node.drawn === bar.changed && node.drawn !== undefined) continue;
       node.drawn = bar.changed ?? 0;
       node.className = `bar ${bar.lane} ${bar.badge.tone}`;
       node.style.setProperty("--s", bar.start_ms);
+      node.style.setProperty("--row", bar.row);
       if (bar.end_ms == null) node.style.removeProperty("--e");
       else node.style.setProperty("--e", bar.end_ms);
       node.title = `${bar.label}, step ${bar.step + 1}, ${bar.end_ms == null ? "" : `${span(bar.end_ms - bar.start_ms)}, `}${bar.badge.word}`;
       node.setAttribute("aria-label", node.title);
     }
-    lanes.forEach((lane, i) => (time.children[2 * i].lastChild.textContent = span(sums[lane])));
+    lanes.forEach((lane, i) => {
+      time.children[2 * i].lastChild.textContent = span(sums[lane]);
+      time.children[2 * i + 1].style.setProperty("--rows", rows[lane]);
+    });
     if (table.open) drawTable(timeline);
   }
   const axis = h("div", "axis", h("span", "", "0"), h("span"));

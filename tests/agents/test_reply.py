@@ -123,3 +123,20 @@ def test_a_thought_that_is_never_closed_runs_nothing():
 @pytest.mark.parametrize("hostile", ["```python\n" + "-" * 100_000 + "1\n```", "<finish>" + "[" * 100_000 + "</finish>", "[" * 100_000])
 def test_hostile_nesting_does_not_hurt_the_reader(hostile):
     read_reply(hostile)
+
+
+@pytest.mark.parametrize(
+    ("reply", "prose"),
+    [
+        ("First a look.\n```python\nx = 1\n```", "First a look."),
+        ("Before.\n\n```python\nx = 1\n```\nAfter.", "Before.\n\n\nAfter."),
+        ("<think>hm</think>Now:\n<code>x = 1</code>", "Now:"),
+        ("Like\n```json\n{}\n```\nso\n```python\nx = 1\n```", "Like\n```json\n{}\n```\nso"),
+        ("That was all. <finish>42</finish>", "That was all."),
+        ("```python\nx = 1\n```", ""),
+        ("Forty-two.", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_said_beside_the_code_is_prose_and_an_answer_is_not(reply, prose):
+    assert read_reply(reply).prose == prose

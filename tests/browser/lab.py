@@ -40,6 +40,8 @@ class Lab:
         self.token = token
         self.root = root
         self.home = home
+        self.log = root.parent / "server.log"
+        """What the server and its kernels wrote."""
 
     def write(self, name: str, *sources: str) -> None:
         """Put a notebook of code cells into the root directory."""
@@ -62,6 +64,9 @@ class NotebookPage:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.console: list[str] = []
+        """What the page has complained of."""
+        page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
 
     def command(self, name: str, **args: Any) -> None:
         """Do what a menu entry does."""
@@ -127,6 +132,16 @@ class NotebookPage:
         """Load the page again, its kernel being busy."""
         self.page.reload()
         self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
+
+    def show_of(self, name: str) -> str:
+        """What the page shows, kept in OUT as a picture and as text with the notebook; for the message of a failure."""
+        self.shot(f"failed-{name}")
+        texts = self.page.locator(".jp-OutputArea").all_inner_texts()
+        states = self.page.evaluate(STATES)
+        content = json.dumps(self.content(), indent=1)
+        shown = "\n".join([f"cells: {states}", *(f"--- output of cell {number}\n{text}" for number, text in enumerate(texts))])
+        (OUT / f"failed-{name}.txt").write_text(f"{shown}\n\n--- console\n{chr(10).join(self.console)}\n\n--- notebook\n{content}\n")
+        return f"the page showed (more in {OUT}/failed-{name}.*):\n{shown[:4000]}"
 
     def shot(self, name: str) -> None:
         """Keep a picture of the page."""
@@ -197,7 +212,15 @@ def opened(lab: Lab, browser: Browser, name: str, theme: str = "JupyterLab Light
         page.wait_for_function(READY, timeout=60_000)
         made = NotebookPage(page)
         made.theme(theme)
-        yield made
+        try:
+            yield made
+        except Exception as error:
+            log = lab.log.read_text()
+            OUT.mkdir(parents=True, exist_ok=True)
+            (OUT / f"failed-{Path(name).stem}.log").write_text(log)
+            error.add_note(made.show_of(Path(name).stem))
+            error.add_note(f"the server's log, with its kernels' (all of it in {OUT}/failed-{Path(name).stem}.log):\n{log[-3000:]}")
+            raise
         page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     finally:
         page.close()

@@ -71,7 +71,7 @@ def ended(notebook: NotebookPage, reason: str) -> None:
     assert error["ename"] == "RunStopped"
     assert error["evalue"].endswith(f"was stopped: {reason}")
     assert len(error["traceback"]) == 1
-    expect(page.locator(".jp-Cell").nth(1).locator("section")).to_contain_text("stopped")
+    expect(page.locator(".jp-Cell").nth(1).locator("section")).to_contain_text("stopped while running 2 lines")
     notebook.run_cell(2)
     notebook.done(2)
     assert "".join(notebook.outputs(2)[0]["text"]) == "17 aborted True\n"
@@ -90,6 +90,7 @@ def test_run_all_cells_of_the_quickstart(lab: Lab, browser: Browser) -> None:
         view = notebook.page.locator(".jp-Cell").nth(agent).locator("section")
         expect(view).to_contain_text("done")
         expect(view).to_contain_text("Gentoo")
+        expect(view).to_contain_text("scripted:")
         expect(notebook.page.locator(".wb-run")).to_have_count(0)
         notebook.shot("quickstart-light")
         notebook.theme("JupyterLab Dark")
@@ -123,6 +124,7 @@ def test_the_stop_button_of_the_view_works_while_the_cell_waits(lab: Lab, browse
         view = notebook.page.locator(".wb-run")
         view.get_by_text("ran 2 lines").click()
         expect(view).to_contain_text("about to spin")
+        expect(view).to_contain_text("First a look around, then round and round.")
         notebook.shot("opened")
         seconds = notebook.press(view.get_by_role("button", name="Stop").first, 1)
         assert seconds < SECONDS
@@ -147,6 +149,66 @@ def test_a_background_run_is_watched_and_stopped_after_its_cell_is_done(lab: Lab
         notebook.run_cell(3)
         notebook.done(3)
         assert "".join(notebook.outputs(3)[0]["text"]) == "17 aborted True\n"
+
+
+def test_after_a_reload_the_run_is_drawn_live_again_where_it_is_asked_for(lab: Lab, browser: Browser) -> None:
+    lab.write("again.ipynb", SETUP, SPIN.replace("-o run", "-o run --background"), "wb.open(run.id[:8]).show()", CHECK)
+    with opened(lab, browser, "again.ipynb") as notebook:
+        spinning(notebook)
+        notebook.done(1, seconds=5)
+        (shown,) = notebook.outputs(1)
+        fallback = "".join(shown["data"]["text/plain"])
+        assert "wb.open('" in fallback
+        assert ".show() draws it anew" in fallback
+        notebook.command("docmanager:save")
+        notebook.page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+        notebook.reload()
+        notebook.page.wait_for_function(READY, timeout=20_000)
+        notebook.shot("reloaded")
+        notebook.run_cell(2)
+        view = notebook.page.locator(".jp-Cell").nth(2).locator(".wb-run")
+        expect(view).to_contain_text("while True", timeout=20_000)
+        notebook.shot("again")
+        view.get_by_role("button", name="Stop").click()
+        expect(notebook.page.locator(".jp-Cell").nth(2).locator("section")).to_contain_text("stopped while running 2 lines")
+        notebook.run_cell(3)
+        notebook.done(3)
+        assert "".join(notebook.outputs(3)[0]["text"]) == "17 aborted True\n"
+
+
+APPROVE = """%%tool --approval
+def send_email(to: str, text: str) -> str:
+    return f"sent {text!r} to {to}"
+"""
+
+MAIL = '''model = wb.models.Scripted(["""The figures are in. I send them to the board.
+
+```python
+finish(send_email(to="board@example.org", text="NVDA rose most"))
+```"""])'''
+
+
+def test_a_call_is_approved_with_a_click_while_its_cell_waits(lab: Lab, browser: Browser) -> None:
+    lab.write("approve.ipynb", SETUP, APPROVE, MAIL, "%%agent -m model -o run\nSend the figures", "print(run.value)")
+    with opened(lab, browser, "approve.ipynb") as notebook:
+        for number in (0, 1, 2):
+            notebook.run_cell(number)
+            notebook.done(number)
+        notebook.run_cell(3)
+        card = notebook.page.locator(".wb-run .ask.open")
+        expect(card).to_be_visible(timeout=30_000)
+        notebook.scroll_to(3)
+        notebook.shot("approval")
+        card.get_by_text("Change the arguments").click()
+        area = card.locator("textarea.value")
+        area.fill(area.input_value().replace("NVDA rose most", "NVDA rose 10.6 %"))
+        card.get_by_role("button", name="Approve").click()
+        notebook.done(3)
+        notebook.scroll_to(3)
+        notebook.shot("approved")
+        notebook.run_cell(4)
+        notebook.done(4)
+        assert "".join(notebook.outputs(4)[0]["text"]) == "sent 'NVDA rose 10.6 %' to board@example.org\n"
 
 
 def test_a_page_that_is_loaded_again_can_still_interrupt(lab: Lab, browser: Browser) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.page import chromium, live_page, show, static_page, view_of
-from tests.notebook.sample_run import IMG, SAMPLES, answered, finished, long, running, waiting
+from tests.notebook.sample_run import IMG, SAMPLES, answered, approval, finished, long, questions, running, waiting
 from workbench.notebook.static import static_html
 from workbench.notebook.view import RunView
 from workbench.record.envelope import AnyEntry
@@ -98,7 +98,7 @@ def test_what_strangers_wrote_stays_text(page: Page, kind: str, theme: str) -> N
     assert page.locator("section script, section img, section iframe").count() == 0
 
 
-@pytest.mark.parametrize("name", ["finished", "answered", "failed", "graph", "hostile"])
+@pytest.mark.parametrize("name", ["finished", "answered", "failed", "graph", "branches", "hostile"])
 def test_a_page_that_followed_looks_like_one_that_opened_at_the_end(browser: Browser, page: Page, name: str) -> None:
     entries = SAMPLES[name]()
     followed = Watched(page, entries[:1])
@@ -201,14 +201,21 @@ def test_a_decision_is_sent_once_with_what_was_shown(page: Page) -> None:
     assert "Did the call of send_email happen" in card.inner_text()
     card.locator("textarea").fill("{sent: 2}")
     card.get_by_role("button", name="It happened").click()
-    assert "The result is not JSON" in card.get_by_role("alert").inner_text()
+    assert "This is not JSON" in card.get_by_role("alert").inner_text()
     assert page.evaluate("host.sent") == []
     card.locator("textarea").fill('{"sent": 2}')
     card.get_by_role("button", name="It happened").click()
     assert card.locator("button:disabled").count() == 3
     request_id = watched.view.full()["steps"][1]["requests"][0]["id"]
     assert page.evaluate("host.sent") == [
-        {"type": "decide", "request_id": request_id, "decision": "happened", "value_json": '{"sent": 2}', "subject_hash": "cd" * 32}
+        {
+            "type": "decide",
+            "request_id": request_id,
+            "decision": "happened",
+            "value_json": '{"sent": 2}',
+            "note": None,
+            "subject_hash": "cd" * 32,
+        }
     ]
     watched.push(answered()[len(waiting()) :])
     assert page.locator(".ask.open").count() == 0
@@ -222,6 +229,87 @@ def test_other_decisions_need_no_result_and_a_refusal_lets_one_try_again(page: P
     page.evaluate("() => host.model.set('notice', { id: 1, text: 'already decided by ben' })")
     assert page.locator(".notice").inner_text() == "already decided by ben"
     assert page.locator(".ask.open button:disabled").count() == 0
+
+
+def sent(page: Page) -> list[tuple[str, Any, Any]]:
+    return [(each["decision"], each["value_json"], each["note"]) for each in page.evaluate("host.sent")]
+
+
+def test_a_call_is_approved_as_it_is_or_as_changed_or_rejected_with_a_note(page: Page) -> None:
+    for act in ("as it is", "changed", "rejected"):
+        Watched(page, approval())
+        card = page.locator(".ask.open")
+        if act == "changed":
+            card.get_by_text("Change the arguments").click()
+            card.locator("textarea.value").fill('{"to": []}')
+        if act == "rejected":
+            card.locator("textarea.note").fill("not to the board")
+        card.get_by_role("button", name="Reject" if act == "rejected" else "Approve").click()
+        expected = {"as it is": ("approved", None, None), "changed": ("approved", '{"to": []}', None)}
+        assert sent(page) == [expected.get(act, ("rejected", None, "not to the board"))]
+
+
+def test_questions_take_a_press_or_a_text_or_json(page: Page) -> None:
+    Watched(page, questions())
+    cards = page.locator(".ask.open")
+    cards.nth(0).get_by_role("button", name="decline").click()
+    cards.nth(1).get_by_role("button", name="No").click()
+    cards.nth(2).locator("textarea").fill("12")
+    cards.nth(3).locator("textarea").fill('{"percent": 5}')
+    cards.nth(4).locator("textarea").fill("not {json}")
+    for place in (2, 3, 4):
+        cards.nth(place).get_by_role("button", name="Answer").click()
+    assert [value for _, value, _ in sent(page)] == ['"decline"', "false", '"12"', '{"percent": 5}', '"not {json}"']
+    assert {decision for decision, _, _ in sent(page)} == {"answered"}
+
+
+def test_a_kind_without_buttons_says_how_code_answers_it(page: Page) -> None:
+    view = view_of(approval()).full()
+    view["steps"][1]["requests"][0].update(choices=[], fields=[], code="wb.open('6f1c2b7e').pending")
+    show(page, live_page(view))
+    card = page.locator(".ask.open")
+    assert card.locator("button").count() == 0
+    assert "Answer it in code: wb.open('6f1c2b7e').pending" in card.inner_text()
+
+
+@pytest.mark.parametrize("kind", ["live", "static"])
+def test_the_bars_of_branches_do_not_lie_on_each_other(page: Page, kind: str) -> None:
+    view = view_of(SAMPLES["branches"]()).full()
+    lab = "<style>.host svg { height: auto; max-width: 100% }</style>"  # as JupyterLab has it
+    show(page, live_page(view) if kind == "live" else static_page(f'{lab}<div class="host">{static_html(view)}</div>'))
+    heights = page.eval_on_selector_all(".track", "(tracks) => tracks.map((track) => track.getBoundingClientRect().height)")
+    assert heights == [20, 7 + 13 * 4]
+    drawn = page.eval_on_selector_all(".track svg", "(rows) => rows.map((row) => row.getBoundingClientRect().height)")
+    assert drawn == ([] if kind == "live" else [13] * 5)
+    if kind == "live":
+        tops = page.eval_on_selector_all(".bar.tasks", "(bars) => [...new Set(bars.map((bar) => bar.offsetTop))].sort((a, b) => a - b)")
+        assert tops == [4, 17, 30, 43]
+
+
+def test_a_short_run_has_the_whole_timeline(page: Page) -> None:
+    entries = SAMPLES["questions"]()
+    show(page, live_page(view_of(entries).full() | {"summary": view_of(entries).full()["summary"] | {"live": False}}))
+    assert page.locator(".axis").inner_text().split() == ["0", "500", "ms"]
+    ends = page.eval_on_selector_all(".bar", "(bars) => Math.max(...bars.map((bar) => bar.getBoundingClientRect().right))")
+    track = page.eval_on_selector(".track", "(track) => track.getBoundingClientRect().right")
+    assert abs(ends - track) <= 2
+
+
+def test_a_headline_is_never_cut(page: Page) -> None:
+    view = view_of(finished()).full()
+    view["steps"][0]["headline"] = "ran 7 lines, called " + ", ".join(f"a_rather_long_name_{number}" for number in range(9))
+    for html in (live_page(view), static_page(static_html(view))):
+        show(page, html)
+        say = page.locator(".say").first
+        assert say.evaluate("(node) => node.scrollWidth <= node.clientWidth && getComputedStyle(node).textOverflow === 'clip'")
+        assert "a_rather_long_name_8" in say.inner_text()
+
+
+def test_a_live_clock_and_its_timeline_agree(page: Page) -> None:
+    Watched(page, running())
+    page.wait_for_timeout(1300)
+    facts, axis = page.locator(".facts span").nth(1), page.locator(".axis span").last
+    assert facts.inner_text() == axis.inner_text()
 
 
 def test_what_is_being_typed_survives_an_update(page: Page) -> None:
@@ -268,7 +356,7 @@ def test_copy_takes_the_code_without_line_numbers(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("name", ["waiting", "failed", "finished"])
+@pytest.mark.parametrize("name", ["waiting", "failed", "finished", "branches", "questions"])
 def test_every_text_has_contrast(page: Page, name: str, theme: str) -> None:
     view = view_of(SAMPLES[name]()).full()
     for html in (live_page(view, theme), static_page(static_html(view), theme)):
@@ -301,7 +389,7 @@ def test_motion_is_left_out_for_those_who_ask(browser: Browser) -> None:
 
 def test_nothing_is_wider_than_a_narrow_page(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 420, "height": 700})
-    for name in ("waiting", "hostile", "failed"):
+    for name in ("waiting", "hostile", "failed", "branches", "approval", "questions"):
         view = view_of(SAMPLES[name]()).full()
         for html in (live_page(view), static_page(static_html(view))):
             show(page, html)

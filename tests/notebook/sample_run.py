@@ -95,14 +95,14 @@ class Recorder:
             header=self._header(self.run_id, "ended", "SUCCEEDED" if to_status == "completed" else "FAILED"),
         )
 
-    def start(self, name: str, index: int = 0) -> str:
+    def start(self, name: str, index: int = 0, *, supersedes: str | None = None, **header: Any) -> str:
         exec_id = make_id(self.run_id, "task", name, index, len(self.entries))
         self.last_task = exec_id
         self._add(
             TaskExecution,
             phase="started",
-            links=Links(parent_plan_exec_id=self.last_plan or None),
-            header=self._header(exec_id, name, "RUNNING", iteration_idx=index),
+            links=Links(parent_plan_exec_id=self.last_plan or None, supersedes=supersedes),
+            header=self._header(exec_id, name, "RUNNING", iteration_idx=index, **header),
         )
         return exec_id
 
@@ -116,6 +116,8 @@ class Recorder:
         error: ErrorInfo | None = None,
         messages: tuple[Message, ...] = (),
         links: Links | None = None,
+        status: str | None = None,
+        branch: tuple[str, ...] = (),
         **telemetry: Any,
     ) -> None:
         result = TaskResult(error=error) if error else TaskResult(output=output if isinstance(output, Payload) else payload(output))
@@ -126,8 +128,30 @@ class Recorder:
             messages=messages,
             links=links or Links(),
             telemetry=Telemetry(**telemetry),
-            header=self._header(exec_id, name, "FAILED" if error else "SUCCEEDED", iteration_idx=index),
+            header=self._header(
+                exec_id, name, status or ("FAILED" if error else "SUCCEEDED"), iteration_idx=index, branch_path=branch, ended_at=self.now
+            ),
         )
+
+    def cancel(self, exec_id: str, name: str, code: str, message: str, **more: Any) -> None:
+        """An execution is ended by the runtime."""
+        self.finish(exec_id, name, error=ErrorInfo(code=code, message=message), status="CANCELLED", **more)
+
+    def fork(self, name: str, task: str, *items: Any) -> list[tuple[str, ...]]:
+        """A Plan sends each item into a branch of its own; returns the branches' paths."""
+        self.last_plan = make_id(self.run_id, "plan", name, len(self.entries))
+        chosen = tuple(NextTask(name=task, args=payload(item)) for item in items)
+        links = Links(parent_task_exec_ids=(self.last_task,))
+        header = self._header(self.last_plan, name, "SUCCEEDED")
+        self._add(PlanExecution, result=PlanResult(next_tasks=chosen, fork=True), links=links, header=header)
+        return [(f"{self.last_plan}/{number}",) for number in range(len(items))]
+
+    def join(self, name: str, fork: str, tasks: tuple[str, ...], next_task: str) -> None:
+        """A Plan closes a fork."""
+        self.last_plan = make_id(self.run_id, "plan", name, len(self.entries))
+        links = Links(parent_task_exec_ids=tasks, joins=fork)
+        header = self._header(self.last_plan, name, "SUCCEEDED")
+        self._add(PlanExecution, result=PlanResult(next_tasks=(NextTask(name=next_task),)), links=links, header=header)
 
     def plan(self, name: str, *next_tasks: tuple[str, Any], messages: tuple[Message, ...] = (), error: ErrorInfo | None = None) -> None:
         self.last_plan = make_id(self.run_id, "plan", name, len(self.entries))
@@ -246,16 +270,17 @@ class Recorder:
         self.plan("plan_answer", ("End", answer))
         self.ended("completed", output=payload(answer))
 
-    def ask(self, parent: str, tool: str, args: dict[str, Any]) -> str:
-        """A person is asked about a call whose outcome nobody knows."""
+    def ask(self, parent: str, tool: str, args: Any, *, kind: Any = "unknown_outcome", title: str | None = None, **more: Any) -> str:
+        """A person is asked; if nothing else is said, about a call whose outcome nobody knows."""
         request_id = make_id(self.run_id, "request", parent, tool)
         request = HitlRequest(
             request_id=request_id,
-            kind="unknown_outcome",
-            title=f"Did the call of {tool} happen before the run was interrupted?",
+            kind=kind,
+            title=title or f"Did the call of {tool} happen before the run was interrupted?",
             tool=tool,
             args=payload(args),
             subject_hash="cd" * 32,
+            **more,
         )
         self._add(
             HitlEvent,
@@ -484,6 +509,10 @@ def stopped() -> list[AnyEntry]:
     run = Recorder()
     run.entries = running()
     run.now = run.entries[-1].header.created_at + timedelta(seconds=2)
+    block = next(entry for entry in reversed(run.entries) if entry.header.name == "task_execute")
+    open_call = ErrorInfo(code="outcome_unknown", message="the run was stopped during the call; it may have happened")
+    run.outcome(block.header.exec_id, "get_price", 1, {"symbol": "NVDA", "days": 1}, error=open_call)
+    run.cancel(block.header.exec_id, "task_execute", "stopped", "stopped by ana", index=1)
     run.ended("aborted", reason="stopped by ana")
     return run.entries
 
@@ -533,6 +562,71 @@ def graph() -> list[AnyEntry]:
     return run.entries
 
 
+def branches() -> list[AnyEntry]:
+    """A fork of four: one is tried again, one no longer counts when enough others have come; then a Task that uses them."""
+    run = Recorder()
+    run.created(["eu", "us", "asia", "africa"], kind="graph", title="Survey of four regions, the first three to answer count")
+    begun = run.start("begin")
+    run.wait(30)
+    run.finish(begun, "begin", output=["eu", "us", "asia", "africa"])
+    paths = run.fork("split", "survey", "eu", "us", "asia", "africa")
+    fork = run.last_plan
+    eu, us, asia, africa = (run.start("survey", branch_path=path) for path in paths)
+    run.call(us, "fetch", 0, {"region": "us"}, {"replies": 812}, ms=300)
+    run.finish(us, "survey", output={"us": 812}, branch=paths[1])
+    run.wait(200)
+    lost = ErrorInfo(code="node_failed", type="ConnectionError", message="the survey of eu cannot be reached", retryable=True)
+    run.finish(eu, "survey", error=lost, branch=paths[0])
+    run.wait(250)
+    again = run.start("survey", branch_path=paths[0], attempt=2, supersedes=eu)
+    run.call(asia, "fetch", 0, {"region": "asia"}, {"replies": 1204}, ms=420)
+    run.finish(asia, "survey", output={"asia": 1204}, branch=paths[2])
+    run.call(again, "fetch", 0, {"region": "eu"}, {"replies": 655}, ms=510)
+    run.finish(again, "survey", output={"eu": 655}, branch=paths[0])
+    run.join("gather", fork, (again, us, asia), "report")
+    run.cancel(africa, "survey", "superseded", "enough other branches had arrived", branch=paths[3])
+    report = run.start("report")
+    run.wait(600)
+    run.finish(report, "report", output="2,671 replies", model="gpt-5-mini", tokens_in=310, tokens_out=22, cost_usd="0.0002")
+    run.last_task = report
+    run.plan("after_report", ("End", None))
+    run.ended("completed", output=payload("2,671 replies from three regions; Asia answered most."))
+    return run.entries
+
+
+def approval() -> list[AnyEntry]:
+    """A call that a person must allow."""
+    run = Recorder()
+    run.begin()
+    _first_step(run)
+    run.think(1, reply=f"The figures are in. I send the summary to the board.\n```python\n{MAIL_CODE}\n```")
+    block = run.run_code(1, MAIL_CODE)
+    run.wait(5)
+    run.ask(block, "send_email", MAIL, kind="approval", title="The run wants to call 'send_email'. May it?")
+    return run.entries
+
+
+def questions() -> list[AnyEntry]:
+    """Questions of an author's own: a few options, yes or no, text, an object, anything."""
+    run = Recorder()
+    run.created({"offer": 41}, kind="graph", title="Close the deal with the customer")
+    schemas: dict[str, Any] = {
+        "choose": {"enum": ["accept", "decline", "ask again"]},
+        "sure": {"type": "boolean"},
+        "why": {"type": "string"},
+        "discount": {"type": "object", "properties": {"percent": {"type": "number", "maximum": 20}}, "required": ["percent"]},
+        "else": None,
+    }
+    titles = ["Accept the offer?", "Are you sure?", "Why?", "Which discount do we give?", "Anything else to say?"]
+    for (name, schema), title in zip(schemas.items(), titles, strict=True):
+        task = run.start(name)
+        run.wait(100)
+        about = {"offer": 41, "price": 1250.0} if name == "choose" else None
+        until = run.now + timedelta(minutes=5) if name == "sure" else None
+        run.ask(task, name, about, kind="question", title=title, answer_schema=schema, expires_at=until)
+    return run.entries
+
+
 def hostile() -> list[AnyEntry]:
     """Markup wherever a stranger's text can stand."""
     run = Recorder()
@@ -576,5 +670,6 @@ def heavy() -> list[AnyEntry]:
 
 
 SAMPLES: dict[str, Callable[[], list[AnyEntry]]] = {
-    sample.__name__: sample for sample in (running, waiting, answered, failed, stopped, finished, graph, long, hostile, heavy)
+    sample.__name__: sample
+    for sample in (running, waiting, answered, failed, stopped, finished, graph, branches, approval, questions, long, hostile, heavy)
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel
 
 import workbench as wb
 from workbench.errors import RunFailed
@@ -86,3 +87,27 @@ def test_a_model_that_fails_is_the_error_of_its_step(bench: wb.Workbench) -> Non
     view = drawn(bench, block("1 + 1"))
     assert view["steps"][-1]["headline"] == "the model gave no reply"
     assert view["summary"]["failed_step"] == 2
+
+
+def test_what_the_model_says_beside_its_code_is_its_thought(bench: wb.Workbench) -> None:
+    replies = ("First a look\u2026\n```python\nprice('A')\n```", block("finish(1)").replace("</thinking>", "</thinking>Done."))
+    view = drawn(bench, *replies, thinking_tag="thinking")
+    thoughts = [step["thought"] and step["thought"]["text"] for step in view["steps"]]
+    assert thoughts == ["First a look\u2026", "I look.\n\nDone."]
+
+
+def test_an_answer_in_words_is_not_a_thought_too(bench: wb.Workbench) -> None:
+    view = drawn(bench, "Forty-two.")
+    assert view["steps"][0]["thought"] is None
+    assert view["summary"]["answer"] == {"text": "Forty-two.", "length": 10, "cut": False}
+
+
+def test_the_model_and_the_limit_are_named_with_a_schema_of_classes(bench: wb.Workbench) -> None:
+    class Row(BaseModel):
+        name: str
+
+    class Table(BaseModel):
+        rows: list[Row]
+
+    view = drawn(bench, block("finish({'rows': [{'name': 'a'}]})"), schema=Table)
+    assert view["summary"]["model"] == "scripted:script"

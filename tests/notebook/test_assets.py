@@ -7,11 +7,18 @@ import re
 import pytest
 
 from workbench.errors import ConfigurationError
-from workbench.notebook.assets import ROOT_CLASS, asset, scoped_css, small_css
+from workbench.notebook.assets import ROOT_CLASS, asset, scoped_css, small_css, small_js
 
 
-def test_script_and_style_together_are_at_most_30_kb() -> None:
-    assert len(asset("run.js").encode()) + len(asset("run.css").encode()) <= 30 * 1024
+def test_script_and_style_as_they_are_sent_are_at_most_30_kb() -> None:
+    assert len(small_js().encode()) + len(small_css().encode()) <= 30 * 1024
+
+
+def test_the_small_script_has_every_line_that_does_something() -> None:
+    script = asset("run.js")
+    assert script.count("`") == sum(line.count("`") for line in script.splitlines() if line.count("`") % 2 == 0), "no text over lines"
+    assert [line for line in small_js().splitlines() if line.startswith("*")] == []
+    assert len(script.split()) > len(small_js().split()) > 0.9 * len(script.split())
 
 
 def test_the_script_stands_alone_and_never_makes_markup_of_data() -> None:

@@ -26,6 +26,7 @@ KEPT = {
     "span",
     "i",
     "b",
+    "code",
     "ol",
     "li",
     "details",

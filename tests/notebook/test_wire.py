@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from tests.notebook.sample_run import SAMPLES, Recorder, answered, finished, hostile, long, payload, waiting
 from workbench.notebook import shown
+from workbench.notebook.asking import drawn
+from workbench.notebook.excerpts import Excerpts
 from workbench.notebook.shown import FIELD
 from workbench.notebook.view import RunView
 from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, merge
-from workbench.record.envelope import Decision
+from workbench.record.envelope import DECISIONS as ALLOWED
+from workbench.record.envelope import Decision, HitlRequest
 from workbench.record.sandbox_items import BlockStatus
-from workbench.record.values import LifetimeStatus, Payload, Status
+from workbench.record.values import ErrorInfo, LifetimeStatus, Payload, Status
 
 SMALL = [name for name in SAMPLES if name not in ("long", "heavy")]
 
@@ -226,3 +229,139 @@ def test_durations_read_well(ms: float, text: str) -> None:
 )
 def test_money_is_never_shown_as_free_when_its_price_is_unknown(money: tuple[int, int, int], text: str) -> None:
     assert shown.money_text(*money) == text
+
+
+def test_a_model_is_named_whatever_the_schema_of_the_answer_holds() -> None:
+    run = Recorder()
+    run.begin(schema={"$defs": {"Row": {"type": "object"}}, "items": {"$ref": "#/$defs/Row"}}, max_iterations=7)
+    run.start("task_llm")
+    summary = view_of(run.entries).full()["summary"]
+    assert (summary["model"], summary["steps"]) == ("openai:gpt-5-mini", "1 of 7 steps")
+
+
+def test_what_was_stopped_says_what_it_was_doing() -> None:
+    step = view_of(SAMPLES["stopped"]()).full()["steps"][1]
+    assert (step["headline"], step["badge"]["word"], step["error"]) == (
+        "stopped while running 3 lines, called search_news, get_price",
+        "stopped",
+        None,
+    )
+    run = Recorder()
+    run.begin()
+    run.cancel(run.start("task_llm"), "task_llm", "stopped", "stopped by ana")
+    assert view_of(run.entries).full()["steps"][0]["headline"] == "stopped while asking the model"
+
+
+def test_branches_rounds_and_attempts_tell_executions_of_one_node_apart() -> None:
+    steps = view_of(SAMPLES["branches"]()).full()["steps"]
+    assert [(step["aside"], step["badge"]["word"]) for step in steps] == [
+        ("", "done"),
+        ("branch 1 of 4", "tried again"),
+        ("branch 2 of 4", "done"),
+        ("branch 3 of 4", "done"),
+        ("branch 4 of 4", "superseded"),
+        ("branch 1 of 4, attempt 2", "done"),
+        ("", "done"),
+    ]
+    assert (steps[1]["hold"], steps[4]["error"]) == (False, None)
+    assert steps[4]["note"] is not None
+    assert steps[4]["note"]["text"] == "Its outcome no longer counts: enough other branches had arrived."
+
+
+def test_bars_that_overlap_stand_in_rows_of_their_own() -> None:
+    bars = view_of(SAMPLES["branches"]()).full()["timeline"]
+    assert [bar["row"] for bar in bars if bar["lane"] == "tasks"] == [0, 0, 1, 2, 3, 0, 0]
+    for bar in bars:
+        others = [each for each in bars if each is not bar and (each["lane"], each["row"]) == (bar["lane"], bar["row"])]
+        assert all((each["end_ms"] or 0) <= bar["start_ms"] or each["start_ms"] >= (bar["end_ms"] or 0) for each in others)
+
+
+def test_an_error_is_traced_to_its_step_although_others_came_after_it() -> None:
+    run = Recorder()
+    run.created("x", kind="graph")
+    lost = ErrorInfo(code="node_failed", message="the first is lost")
+    first, second = run.start("one"), run.start("two")
+    run.finish(first, "one", error=lost)
+    run.finish(second, "two", output=2)
+    run.ended("failed", error=lost)
+    assert view_of(run.entries).full()["summary"]["failed_step"] == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_nothing_in_it_seems_to_run() -> None:
+    view = view_of(SAMPLES["running"]())
+    view.interrupted()
+    full = view.full()
+    hint = "No process works on this run any more. wb.resume('6f1c2b7e', tools=[get_price, send_email]) goes on from its record"
+    assert full["summary"]["hint"].startswith(hint)
+    assert full["steps"][1]["badge"]["word"] == "interrupted"
+    assert {bar["badge"]["word"] for bar in full["timeline"]} == {"done", "interrupted"}
+    run = Recorder()
+    run.entries = SAMPLES["running"]()
+    run.resumed()
+    view.apply(run.entries[-1])
+    full = view.full()
+    assert (full["summary"]["hint"], full["steps"][1]["badge"]["word"], full["summary"]["live"]) == ("", "running", True)
+
+
+def test_the_clock_of_an_ended_run_is_its_record_s() -> None:
+    view = view_of(finished()[:-1])
+    view.tick(finished()[-1].header.created_at.replace(year=2027))
+    view.apply(finished()[-1])
+    assert view.full()["summary"]["took"] == "3.8 s"
+
+
+def ask(kind: Any, args: Any = None, **more: Any) -> Any:
+    run = Recorder()
+    run.created("x", kind="graph")
+    run.ask(run.start("one"), "send", args, kind=kind, title="May I?", **more)
+    return view_of(run.entries).full()["steps"][0]["requests"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "labels", "reads"),
+    [
+        ("unknown_outcome", None, ["It happened (give the result)", "It did not (run it)"], ["json"]),
+        ("approval", None, ["Approve", "Reject"], ["json", "text"]),
+        ("question", None, ["Answer"], ["any"]),
+        ("question", {"type": "string"}, ["Answer"], ["text"]),
+        ("question", {"type": "object"}, ["Answer"], ["json"]),
+        ("question", {"type": "boolean"}, ["Yes", "No"], []),
+        ("question", {"enum": ["a", 2, None]}, ["a", "2", "null"], []),
+        ("question", {"enum": list(range(7))}, ["Answer"], ["json"]),
+    ],
+)
+def test_what_is_asked_decides_what_there_is_to_press(kind: Any, schema: Any, labels: list[str], reads: list[str]) -> None:
+    asked = ask(kind, {"to": "ana"}, answer_schema=schema)
+    assert [choice["label"] for choice in asked["choices"]] == [*labels, "Stop the run"]
+    assert [field["reads"] for field in asked["fields"]] == reads
+    decided = {choice["decision"] for choice in asked["choices"]}
+    assert decided <= set(ALLOWED[kind])
+    assert all(set(field["decisions"]) <= decided for field in asked["fields"])
+
+
+def test_arguments_that_are_more_than_json_are_not_offered_for_change() -> None:
+    assert [field["name"] for field in ask("approval", {"of": (1, 2)})["fields"]] == ["note"]
+    assert [field["name"] for field in ask("approval", {"of": [1, 2]})["fields"]] == ["value", "note"]
+    assert [field["name"] for field in ask("approval", {"of": "\u202ex"})["fields"]] == ["note"]
+
+
+def test_a_kind_nobody_knows_yet_says_how_code_answers_it() -> None:
+    request = HitlRequest.model_construct(
+        request_id="r",
+        kind="vote",
+        title="Which?",
+        tool="poll",
+        args=payload({"a": 1}),
+        subject_hash="cd",
+        answer_schema=None,
+        expires_at=None,
+    )
+    card = drawn(request, Excerpts(str), Recorder().run_id)
+    assert (card["choices"], card["fields"], card["code"]) == ([], [], "wb.open('6f1c2b7e').pending")
+    assert (card["title"], card["tool"], card["args"]["text"]) == ("Which?", "poll", "a=1")
+
+
+def test_a_decision_names_who_made_it() -> None:
+    said = {decision: words.format("ana") for decision, words in DECISIONS.items()}
+    assert said["approved"] == "Approved by ana"
+    assert said["expired"] == "Nobody decided in time"

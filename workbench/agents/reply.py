@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.sandbox.source import parse
@@ -34,6 +34,8 @@ class Reply:
     notes: tuple[str, ...] = ()
     problem: str | None = None
     """Why the reply cannot be used, in words for the model."""
+    prose: str = ""
+    """What is said beside the code or the tag, for people; empty where the text is itself the answer."""
 
 
 def read_reply(content: str, thinking_tag: str | None = None) -> Reply:
@@ -47,9 +49,9 @@ def read_reply(content: str, thinking_tag: str | None = None) -> Reply:
             notes.append(f"Your reply had {len(blocks)} blocks of code; only the first one was run. Send one block at a time.")
         if tag:
             notes.append("Your reply had code and a <finish> tag; the code was run and the tag was not read.")
-        return Reply(code=blocks[0], thinking=thinking, notes=tuple(notes))
+        return Reply(code=blocks[0], thinking=thinking, notes=tuple(notes), prose=prose.strip())
     if tag:
-        return _tagged(tag.group(1), thinking)
+        return replace(_tagged(tag.group(1), thinking), prose=(prose[: tag.start()] + prose[tag.end() :]).strip())
     answer = prose.strip()
     if not answer:
         return Reply(thinking=thinking, problem="Your reply was empty. Write Python to go on, or finish with the answer.")

@@ -29,6 +29,13 @@ def asset(name: str) -> str:
 
 
 @cache
+def small_js() -> str:
+    """run.js without indentation and lines that only comment."""
+    lines = (line.strip() for line in asset("run.js").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*")))
+
+
+@cache
 def small_css() -> str:
     """run.css without comments and spare white space."""
     css = re.sub(r"/\*.*?\*/", "", asset("run.css"), flags=re.DOTALL)

@@ -29,6 +29,8 @@ def _facts(tool: Tool) -> str:
         facts.append("ends the run")
     if tool.idempotent:
         facts.append("may be repeated")
+    if tool.approval:
+        facts.append("asks a person first")
     if tool.timeout is not None:
         facts.append(f"limit {tool.timeout:g} s")
     if tool.retries:

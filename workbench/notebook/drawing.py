@@ -18,6 +18,7 @@ from workbench.record.envelope import AnyEntry, HitlResponse
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.run import Run
+from workbench.schemas import AnswerSchema
 
 ACTOR = "notebook"
 
@@ -42,21 +43,23 @@ class Drawing:
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
-            self._replace(await run_async(self._static()))
+            self._replace(await run_async(self._static(broken=self._run.status == "interrupted")))
 
     def settle(self) -> None:
         """Leave the static view of the record as it stands; for callers that cannot await."""
-        self._replace(run_sync(self._static()))
+        self._replace(run_sync(self._static(broken=self._run.status == "interrupted")))
 
     def _replace(self, static: dict[str, Any]) -> None:
         self._handle.update(static, raw=True)
         if self._live is not None:
             self._live.close()
 
-    async def _static(self) -> dict[str, Any]:
+    async def _static(self, *, broken: bool) -> dict[str, Any]:
         view = RunView()
         for entry in await self._entries(0):
             view.apply(entry)
+        if broken and not view.state.terminal:
+            view.interrupted()
         _, head = await self._run.workbench.store.head(self._run.id)
         return bundle(view.full(), head_hash=head)
 
@@ -70,22 +73,30 @@ class Drawing:
             subscribe=lambda: run.workbench.bus.subscribe(RUN_TOPIC, run.id),
             on_stop=lambda: run.stop("stopped in the notebook"),
             on_decide=self._decide,
+            instead=f"Run {run.id} is drawn here while this page is open; wb.open({run.id[:8]!r}).show() draws it anew.",
         )
 
     def _decide(self, message: dict[str, Any]) -> None:
         """A decision from the page. It binds to the text the person saw: an outdated one is refused when it is taken up."""
+        asked = self._run.state.requests.get(message["request_id"])
         value = None
-        if message["decision"] == "happened":
+        if message.get("value_json") is not None:
             try:
-                value = Payload(inline=encode_value(json.loads(message.get("value_json") or "null")))
+                value = json.loads(message["value_json"])
             except ValueError as error:
-                raise UserError(f"the result is not valid JSON: {error}") from error
+                raise UserError(f"this is not valid JSON: {error}") from error
+            if asked is not None and asked.answer_schema is not None:
+                checked = AnswerSchema(asked.answer_schema).check(value)
+                if checked.problems:
+                    raise UserError("the answer does not have the expected shape: " + "; ".join(checked.problems))
+                value = checked.value
         response = HitlResponse(
             request_id=message["request_id"],
             decision=message["decision"],
             actor=ACTOR,
             subject_hash=message["subject_hash"],
-            value=value,
+            value=None if message.get("value_json") is None else Payload(inline=encode_value(value)),
+            note=message.get("note") or None,
         )
         if not run_sync(self._run.decide(response)):
             raise UserError("this has been decided already, here or elsewhere; the first decision counts")

@@ -21,27 +21,27 @@ class Excerpts:
     """Texts for the views of one run."""
 
     def __init__(self, redact: Redact) -> None:
-        self._redact = redact
+        self.redact = redact
         self._room = RUN_ROOM
 
     def line(self, text: str, limit: int) -> str:
         """The first line of a text."""
-        return shown.line_of(self._redact(text), limit)
+        return shown.line_of(self.redact(text), limit)
 
     def text(self, text: str, step: StepItem | None = None) -> Text:
         """A field's text."""
         roomy = self._room > 0 and (step is None or step.room > 0)
-        clipped = shown.clip(self._redact(text), FIELD if roomy else SHORT)
+        clipped = shown.clip(self.redact(text), FIELD if roomy else SHORT)
         self._spend(len(clipped["text"]), step)
         return clipped
 
     def whole(self, text: str) -> Text:
         """A text that somebody will decide on: it is not shortened for want of room."""
-        return shown.clip(self._redact(text))
+        return shown.clip(self.redact(text))
 
     def arriving(self, text: str, length: int) -> Text:
         """The end of a text that is still arriving."""
-        return shown.clip_end(self._redact(text), length)
+        return shown.clip_end(self.redact(text), length)
 
     def optional(self, text: object, step: StepItem) -> Text | None:
         """A text, if it is one and says anything."""
@@ -49,7 +49,7 @@ class Excerpts:
 
     def code(self, text: str, step: StepItem) -> Code:
         """Python code."""
-        code = shown.code_tokens(self._redact(text), FIELD if self._room > 0 else SHORT)
+        code = shown.code_tokens(self.redact(text), FIELD if self._room > 0 else SHORT)
         self._spend(min(FIELD, code["length"]), step)
         return code
 

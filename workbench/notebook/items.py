@@ -44,6 +44,7 @@ class StepItem(Item):
             index=index,
             number=index + 1,
             headline="",
+            aside="",
             badge=BADGES["running"],
             hold=False,
             start_ms=start_ms,
@@ -64,7 +65,7 @@ class StepItem(Item):
         self.calls: list[Item] = []
         self.requests: list[Item] = []
         self.did = "asking the model"
-        """What the headline begins with; `running`, `ran` and `was running` are about code."""
+        """What the headline begins with; what ends in `running` or `ran` is about code."""
         self.answered = False
         self.room = STEP_ROOM
         self.reply = ""
@@ -110,7 +111,7 @@ class StepItem(Item):
         self.did = did or self.did
         code: Code | None = self.data["code"]
         parts = [self.did]
-        if code is not None and self.did in ("running", "ran", "was running"):
+        if code is not None and self.did.endswith(("running", "ran")):
             parts = [f"{self.did} {code['lines']} {'line' if code['lines'] == 1 else 'lines'}"]
         if self._tools:
             named = [tool if times == 1 else f"{tool} \u00d7{times}" for tool, times in self._tools.most_common(3)]
@@ -119,6 +120,11 @@ class StepItem(Item):
         if self.answered:
             parts.append("answered")
         self.set(version, headline=", ".join(parts))
+
+    def cut_off(self) -> None:
+        """It was ended before it was done: say so of what it was doing."""
+        if self.did in ("running", "asking the model"):
+            self.did = f"stopped while {self.did}"
 
     def end(self, version: int, now: int, badge: Badge) -> None:
         """The step is over, at `now` milliseconds into the run."""

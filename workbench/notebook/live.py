@@ -18,7 +18,7 @@ import traitlets
 
 from workbench.errors import WorkbenchError
 from workbench.loop import run_async, submit
-from workbench.notebook.assets import asset, small_css
+from workbench.notebook.assets import small_css, small_js
 from workbench.notebook.shown import Redact
 from workbench.notebook.view import RunView
 from workbench.ports import Subscription
@@ -33,15 +33,20 @@ POLL = 2.0
 class RunWidget(anywidget.AnyWidget):
     """One run in the page. `view` is made when it is asked for, so a page that opens late gets all of it and none is sent twice."""
 
-    _esm = asset("run.js")
+    _esm = small_js()
     _css = small_css()
     view = traitlets.Any().tag(sync=True, to_json=lambda _value, widget: widget.present())
     delta = traitlets.Dict().tag(sync=True)
     notice = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, present: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, present: Callable[[], Mapping[str, Any]], instead: str = "") -> None:
         self.present = present
+        self._instead = instead
         super().__init__()
+
+    def __repr__(self) -> str:
+        """What stands where the widget cannot be drawn."""
+        return self._instead or super().__repr__()
 
 
 class LiveRun:
@@ -54,10 +59,11 @@ class LiveRun:
         subscribe: Callable[[], Subscription],
         on_stop: Callable[[], None],
         on_decide: Callable[[dict[str, Any]], None],
+        instead: str = "",
         redact: Redact = str,
     ) -> None:
         self.view = RunView(redact)
-        self.widget = RunWidget(self._present)
+        self.widget = RunWidget(self._present, instead)
         self._read_entries = read_entries
         self._subscribe = subscribe
         self._on_stop = on_stop
@@ -131,6 +137,8 @@ class LiveRun:
             self.view.apply(entry)
         for (exec_id, kind), text in pieces.items():
             self.view.feed({"type": kind, "exec_id": exec_id, "text": text})
+        if self.view.version != self._sent:
+            self.view.tick(datetime.now(UTC))  # else the page's clock would stand where the latest entry was written
         self._flush()
 
     def _flush(self) -> None:

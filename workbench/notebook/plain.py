@@ -55,9 +55,21 @@ def call_text(tool: str, args: Text) -> str:
     return f"{tool}({args['text']}{' …' if args['cut'] else ''})"
 
 
+def request_text(asked: Request, detail: Detail) -> str:
+    """What a question is about: a call, or a value; empty when it is about nothing more than its title."""
+    args = detail.clip(asked["args"])
+    return call_text(asked["tool"], args) if asked["tool"] else "" if args["text"] == "None" else args["text"]
+
+
+def _headline(step: Step) -> str:
+    return f"{step['headline']} ({step['aside']})" if step["aside"] else step["headline"]
+
+
 def _markdown(view: View, detail: Detail) -> str:
     summary, steps = view["summary"], kept(view["steps"], detail.steps)
     parts = [f"### {_md(summary['title'])}", f"**{_word(summary['badge'])}** · " + " · ".join(_md(fact) for fact in facts(summary))]
+    if summary["hint"]:
+        parts.append(_md(summary["hint"]))
     if summary["task"]["text"].strip() != summary["title"]:
         parts.append(_fence("The task", detail.clip(summary["task"])))
     if summary["answer"] is not None:
@@ -72,12 +84,12 @@ def _markdown(view: View, detail: Detail) -> str:
     for step in steps:
         body = list(_body(step, detail))
         if body:
-            parts += [f"#### Step {step['number']}: {_md(step['headline'])}", *body]
+            parts += [f"#### Step {step['number']}: {_md(_headline(step))}", *body]
     return "\n\n".join(parts) + "\n"
 
 
 def _row(step: Step) -> str:
-    return f"| {step['number']} | {_md(step['headline'])} | {step['took']} | {_md(step['cost'])} | {_word(step['badge'])} |"
+    return f"| {step['number']} | {_md(_headline(step))} | {step['took']} | {_md(step['cost'])} | {_word(step['badge'])} |"
 
 
 def _body(step: Step, detail: Detail) -> Iterable[str]:
@@ -111,7 +123,8 @@ def _call(call: Call, detail: Detail) -> str:
 
 
 def _request(asked: Request, detail: Detail) -> str:
-    words = f"{call_text(asked['tool'], detail.clip(asked['args']))}\n{asked['answer'] or 'waiting for an answer'}"
+    came = asked["answer"] or f"waiting for an answer; in code: {asked['code']}"
+    words = f"{request_text(asked, detail)}\n{came}".lstrip("\n")
     return _fence(asked["title"], {"text": words, "length": len(words), "cut": False})
 
 
@@ -140,10 +153,12 @@ def _md(words: str) -> str:
 def _text(view: View, detail: Detail) -> str:
     summary, steps = view["summary"], kept(view["steps"], detail.steps)
     lines = [f"{_word(summary['badge'])}: {summary['title']}", " · ".join(facts(summary))]
+    if summary["hint"]:
+        lines.append(summary["hint"])
     if summary["answer"] is not None:
         lines.append(f"Answer: {detail.clip(summary['answer'])['text']}")
     if summary["error"] is not None:
         lines.append(f"{error_title(summary)}: {_error(summary['error'], detail)['text']}")
-    lines += [f"{step['number']:>4}  {step['headline']}  {step['took']}  {_word(step['badge'])}" for step in steps]
+    lines += [f"{step['number']:>4}  {_headline(step)}  {step['took']}  {_word(step['badge'])}" for step in steps]
     missing = left_out(view, steps)
     return "\n".join([*lines, missing] if missing else lines)

@@ -36,6 +36,9 @@ STOP_SECONDS = 2.0
 
 INTERRUPTED = "interrupted by the user"
 
+GOING_ON = frozenset({"pending", "running", "waiting", "paused"})
+"""How a run stands that more will follow of."""
+
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 
 
@@ -150,8 +153,8 @@ class NotebookSession:
         return self._ended(run)
 
     def show(self, run: Run) -> None:
-        """Draw a run as it stands in the record; one that is live is followed where there is a loop to do it on."""
-        follow = run.live and _loop_is_running()
+        """Draw a run as it stands in the record; one that somebody works on, here or elsewhere, is followed where a loop can do it."""
+        follow = _loop_is_running() and run.status in GOING_ON
         drawing = self._draw(run, interactive=follow and not self._headless())
         if follow:
             self._watch(drawing)

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.notebook.assets import scoped_css
 from workbench.notebook.detail import Detail, cut_note, fit, kept, left_out
-from workbench.notebook.plain import call_text, error_title, facts, markdown, problem_text, text
+from workbench.notebook.plain import call_text, error_title, facts, markdown, problem_text, request_text, text
 from workbench.notebook.shown import Code, Problem, Text, duration_text, plain_code
 from workbench.notebook.wire import LANES, Badge, Bar, Call, Request, Step, Summary, View
 
@@ -50,6 +50,7 @@ def _html(view: View, detail: Detail) -> str:
         f'<section class="{_e(scope)}"><style>{scoped_css(_e(scope))}</style>',
         f'<div class="head">{_badge(summary["badge"])}<h3>{_e(summary["title"])}</h3></div>',
         f'<p class="facts">{_SEP.join(f"<span>{_e(fact)}</span>" for fact in facts(summary))}</p>',
+        f'<p class="hint">{_e(summary["hint"])}</p>' if summary["hint"] else "",
         _outcome(summary, detail),
         _timeline(view, detail),
         f'<p class="dim block">{_e(missing)}</p>' if missing else "",
@@ -74,8 +75,10 @@ def _outcome(summary: Summary, detail: Detail) -> str:
 
 
 def _step(step: Step, detail: Detail) -> str:
-    cells = [("say", step["headline"]), ("num cost", step["cost"]), ("num took", step["took"])]
-    line = "".join(f'<span class="{kind}">{_SEP if words else ""}{_e(words)}</span>' for kind, words in cells)
+    aside = f'{_SEP}<span class="dim">{_e(step["aside"])}</span>' if step["aside"] else ""
+    cells = [("num cost", step["cost"]), ("num took", step["took"])]
+    line = f'<span class="say">{_SEP}{_e(step["headline"])}{aside}</span>'
+    line += "".join(f'<span class="{kind}">{_SEP if words else ""}{_e(words)}</span>' for kind, words in cells)
     opened = " open" if step["hold"] else ""
     body = "".join(_body(step, detail))
     return (
@@ -124,13 +127,19 @@ def _call(call: Call, detail: Detail) -> str:
 
 def _request(asked: Request, detail: Detail) -> str:
     took = f" (after {asked['took']})" if asked["took"] else ""
-    parts = [f"<p><b>{_e(asked['title'])}</b></p><pre>{_e(call_text(asked['tool'], detail.clip(asked['args'])))}</pre>"]
-    parts.append(f"<p>{_e(asked['answer'] or 'waiting for an answer')}{_e(took)}</p>")
+    about = request_text(asked, detail)
+    parts = [f"<p><b>{_e(asked['title'])}</b></p>", f"<pre>{_e(about)}</pre>" if about else ""]
+    parts.append(f"<p>{_e(asked['answer'])}{_e(took)}</p>" if asked["answer"] else _unanswered(asked))
     if asked["note"] is not None:
         parts.append(f'<p class="prose dim">{_e(detail.clip(asked["note"])["text"])}</p>')
     if asked["value"] is not None:
         parts.append(f"<pre>→ {_e(detail.clip(asked['value'])['text'])}</pre>")
     return f'<div class="ask{" open" if asked["open"] else ""}">{"".join(parts)}</div>'
+
+
+def _unanswered(asked: Request) -> str:
+    said = "".join(f'<p class="dim">{_e(words)}</p>' for words in asked["say"])
+    return f"{said}<p>Waiting for an answer; in code: <code>{_e(asked['code'])}</code></p>"
 
 
 def _code(code: Code, bad_line: int | None, detail: Detail) -> str:
@@ -156,7 +165,7 @@ def _timeline(view: View, detail: Detail) -> str:
     bars = view["timeline"]
     if len(bars) < 3:
         return ""
-    total = max(1000, view["summary"]["elapsed_ms"], *(bar["end_ms"] or 0 for bar in bars))
+    total = max(1, view["summary"]["elapsed_ms"], *(bar["end_ms"] or 0 for bar in bars))
     lanes = "".join(
         _lane(lane, [bar for bar in bars if bar["lane"] == lane], total) for lane in LANES if any(bar["lane"] == lane for bar in bars)
     )
@@ -166,22 +175,25 @@ def _timeline(view: View, detail: Detail) -> str:
 
 def _lane(lane: str, bars: list[Bar], total: int) -> str:
     spent = sum((bar["end_ms"] or total) - bar["start_ms"] for bar in bars)
-    marks: list[tuple[str, float, float]] = []
+    rows: list[list[tuple[str, float, float]]] = [[] for _ in range(1 + max(bar["row"] for bar in bars))]
     for bar in bars:
-        kind = "bad" if bar["badge"]["tone"] == "bad" else lane
+        tone, marks = bar["badge"]["tone"], rows[bar["row"]]
+        kind = tone if tone in ("bad", "calm") else lane
         left, right = _WIDTH * bar["start_ms"] / total, _WIDTH * (total if bar["end_ms"] is None else bar["end_ms"]) / total
         if marks and marks[-1][0] == kind and left - marks[-1][2] < _WIDTH / _MARKS and len(bars) > _MARKS:
             marks[-1] = (kind, marks[-1][1], right)
         else:
             marks.append((kind, left, right))
-    drawn = [(kind, f"M{left:.1f} 4h{max(2.0, right - left - 1):.1f}v11H{left:.1f}z") for kind, left, right in marks]
+    name = "you" if lane == "human" else lane
+    track = "".join(_row(marks) for marks in rows)
+    return f'<span class="lane"><span>{name}</span> <b>{duration_text(spent)}</b></span><div class="track">{track}</div>'
+
+
+def _row(marks: list[tuple[str, float, float]]) -> str:
+    drawn = [(kind, f"M{left:.1f} 1h{max(2.0, right - left - 1):.1f}v11H{left:.1f}z") for kind, left, right in marks]
     kinds = dict.fromkeys(kind for kind, _ in drawn)
     paths = "".join(f'<path class="mark {kind}" d="{"".join(d for each, d in drawn if each == kind)}"/>' for kind in kinds)
-    name = "you" if lane == "human" else lane
-    return (
-        f'<span class="lane"><span>{name}</span> <b>{duration_text(spent)}</b></span>'
-        f'<svg class="track" viewBox="0 0 1000 20" preserveAspectRatio="none" height="20" aria-hidden="true">{paths}</svg>'
-    )
+    return f'<svg viewBox="0 0 1000 13" preserveAspectRatio="none" height="13" aria-hidden="true">{paths}</svg>'
 
 
 def _table(bars: list[Bar], detail: Detail) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 from workbench.notebook.items import Item, StepItem
 from workbench.notebook.wire import BADGES, Badge, Lane
 
+ROWS = 8
+"""A lane has at most so many rows; what would need more shares the last."""
+
 
 class Timeline:
     """Bars in the order they were opened; an open one is known by the id of what it stands for."""
@@ -17,8 +20,18 @@ class Timeline:
 
     def open(self, version: int, key: str, lane: Lane, step: StepItem, *, now: int, label: str) -> None:
         """Something has begun, `now` milliseconds into the run."""
-        place, running = step.data["index"], BADGES["running"]
-        bar = Item(version, index=len(self._bars), lane=lane, step=place, label=label, start_ms=now, end_ms=None, badge=running)
+        taken = {bar.data["row"] for bar in self._open.values() if bar.data["lane"] == lane}
+        bar = Item(
+            version,
+            index=len(self._bars),
+            lane=lane,
+            row=next(row for row in range(ROWS) if row not in taken or row == ROWS - 1),
+            step=step.data["index"],
+            label=label,
+            start_ms=now,
+            end_ms=None,
+            badge=BADGES["running"],
+        )
         self._bars.append(bar)
         self._open[key] = bar
 
@@ -32,6 +45,11 @@ class Timeline:
         """The run has ended."""
         for key in list(self._open):
             self.close(version, key, now, badge)
+
+    def mark(self, version: int, badge: Badge) -> None:
+        """What has not ended stands so."""
+        for bar in self._open.values():
+            bar.set(version, badge=badge)
 
     def pause(self, version: int, step: StepItem, now: int) -> None:
         """A person is asked: until they answer, nothing of the step is drawn as working."""

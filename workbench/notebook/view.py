@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
+from workbench.agents.reply import read_reply
 from workbench.notebook import shown
+from workbench.notebook.asking import drawn
+from workbench.notebook.branches import Branches, aside_of
 from workbench.notebook.excerpts import Excerpts, beside_output, fields_of
 from workbench.notebook.items import Item, StepItem
-from workbench.notebook.shown import FIELD, Redact
+from workbench.notebook.shown import FIELD, Problem, Redact
 from workbench.notebook.timeline import Timeline
-from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, Badge, Patch, View
+from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, Badge, Lane, Patch, View
 from workbench.record.envelope import (
     AnyEntry,
     HitlEvent,
@@ -24,10 +27,12 @@ from workbench.record.envelope import (
 )
 from workbench.record.state import RunState
 from workbench.record.state import apply as apply_to_state
-from workbench.record.values import Payload
 
 CALLS = 100
 """How many calls of one step are listed; the rest are counted."""
+
+SUPERSEDED = "superseded"
+"""The code of the error that an execution has whose outcome nobody waits for any more."""
 
 _SETUP = frozenset({"task_user", "task_finish"})
 
@@ -40,11 +45,15 @@ class RunView:
         self.version = 0
         self._texts = Excerpts(redact)
         self._agent = False
+        self._thinking_tag: str | None = None
         self._max_steps = 0
         self._resumed = 0
         self._summary = Item(0)
         self._steps: list[StepItem] = []
         self._timeline = Timeline()
+        self._branches = Branches()
+        self._broken: list[StepItem] = []
+        """Steps that were running when the run was interrupted."""
         self._turns: dict[int, StepItem] = {}
         self._owner: dict[str, StepItem] = {}
         """The step that an execution, call or request belongs to, by its id."""
@@ -60,6 +69,7 @@ class RunView:
         """
         apply_to_state(self.state, entry)
         self.version += 1
+        self._mended()
         match entry:
             case LifetimeEvent():
                 self._lifetime(entry)
@@ -94,7 +104,28 @@ class RunView:
     def interrupted(self) -> None:
         """Say that nobody works on the run: its process died, which no entry can tell. The next entry says otherwise."""
         self.version += 1
-        self._summary.set(self.version, badge=BADGES["interrupted"], live=False)
+        self._summary.set(self.version, badge=BADGES["interrupted"], live=False, hint=self._how_to_go_on())
+        self._broken = [step for step in self._steps if step.data["end_ms"] is None and step.data["badge"] == BADGES["running"]]
+        for step in self._broken:
+            step.set(self.version, badge=BADGES["interrupted"], hold=True)
+        self._timeline.mark(self.version, BADGES["interrupted"])
+
+    def _mended(self) -> None:
+        if self._summary.data.get("hint"):
+            self._summary.set(self.version, hint="")
+            self._timeline.mark(self.version, BADGES["running"])
+        for step in self._broken:
+            step.set(self.version, badge=BADGES["running"])
+        self._broken = []
+
+    def _how_to_go_on(self) -> str:
+        manifest = self.state.manifest
+        resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
+        named = [str(tool.get("name")) for tool in resources.get("tools") or [] if isinstance(tool, dict)]
+        tools = ", ".join(name for name in named if name != "finish")
+        needs = ([] if self._agent else ["graph=…"]) + ([f"tools=[{self._texts.line(tools, 200)}]"] if tools else [])
+        call = ", ".join([repr(self.state.lifetime_id[:8]), *needs])
+        return f"No process works on this run any more. wb.resume({call}) goes on from its record; what is done is not repeated."
 
     def tick(self, now: datetime) -> None:
         """Let the clock of a live run go on to `now` while nothing is recorded."""
@@ -120,10 +151,11 @@ class RunView:
         if entry.phase == "created":
             manifest = entry.manifest
             self._agent = manifest is not None and manifest.kind == "agent"
-            resources = fields_of(Payload(inline=manifest.resources)) if manifest else {}
-            model = resources.get("model")
-            limit = resources.get("max_iterations")
+            # Plain JSON, not an encoded value: a JSON Schema in it has keys of its own that begin with `$`.
+            resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
+            model, limit, tag = (resources.get(name) for name in ("model", "max_iterations", "thinking_tag"))
             self._max_steps = limit if isinstance(limit, int) else 0
+            self._thinking_tag = tag if isinstance(tag, str) else None
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
@@ -134,6 +166,7 @@ class RunView:
                 error=None,
                 failed_step=None,
                 reason="",
+                hint="",
             )
             return
         for call in self._calls.values():
@@ -154,17 +187,22 @@ class RunView:
         badge = BADGES["done" if entry.to_status == "completed" else entry.to_status]
         for step in self._steps:
             if step.data["end_ms"] is None:
-                step.did = {"running": "was running", "asking the model": "was asking the model"}.get(step.did, step.did)
+                step.cut_off()
                 step.end(self.version, now, badge)
         self._timeline.close_all(self.version, now, badge)
-        last, error = self._steps[-1].data if self._steps else None, self._texts.problem(entry.error)
+        error = self._texts.problem(entry.error)
         self._summary.set(
             self.version,
             answer=self._texts.payload(entry.output, plain=True) if entry.output is not None else None,
             error=error,
-            failed_step=last["number"] if last and error and last["error"] and last["error"]["message"] == error["message"] else None,
+            failed_step=self._step_of(error),
             reason=self._texts.line(entry.reason, 200) if entry.reason else "",
         )
+
+    def _step_of(self, error: Problem | None) -> int | None:
+        """The number of the step that an error came from."""
+        ends = (step.data for step in reversed(self._steps) if step.data["error"] is not None)
+        return next((step["number"] for step in ends if error is not None and step["error"]["message"] == error["message"]), None)
 
     def _started(self, entry: TaskExecution) -> None:
         header, now = entry.header, self._at(entry)
@@ -173,19 +211,28 @@ class RunView:
             if chosen_for is not None:
                 self._owner[header.exec_id] = chosen_for
             return
+        lane: Lane
+        label, aside = self._texts.line(header.name, 80), self._texts.line(aside_of(header, self._branches, agent=self._agent), 120)
         if self._agent and header.name == "task_llm":
             step = self._turns.get(header.iteration_idx) or self._new_step(now)
             self._turns[header.iteration_idx] = step
-            step.set(self.version, badge=BADGES["running"], end_ms=None, took="", error=None, hold=False)
-            self._timeline.open(self.version, header.exec_id, "model", step, now=now, label=self._summary.data.get("model") or "model")
+            step.did = "asking the model"
+            step.set(self.version, badge=BADGES["running"], end_ms=None, took="", error=None, hold=False, aside=aside)
+            lane, label = "model", self._summary.data.get("model") or "model"
         elif self._agent and header.name == "task_execute":
             step = self._owner.get(entry.links.parent_plan_exec_id or "") or self._latest(now)
             step.did = "running"
-            self._timeline.open(self.version, header.exec_id, "sandbox", step, now=now, label="code")
+            step.set(self.version, badge=BADGES["running"], end_ms=None, took="", error=None, hold=False, aside=aside)
+            lane, label = "sandbox", "code"
         else:
+            before = self._owner.get(entry.links.supersedes or "")
+            if before is not None:
+                before.set(self.version, badge=BADGES["retried"], hold=False)
             step = self._new_step(now)
-            step.did = self._texts.line(header.name, 80)
-            self._timeline.open(self.version, header.exec_id, "tasks", step, now=now, label=step.did)
+            step.did = label
+            step.set(self.version, aside=aside)
+            lane = "tasks"
+        self._timeline.open(self.version, header.exec_id, lane, step, now=now, label=f"{label}, {aside}" if aside else label)
         self._owner[header.exec_id] = step
         step.say(self.version)
 
@@ -201,6 +248,8 @@ class RunView:
             self._replied(step, entry)
         elif self._agent and entry.header.name == "task_execute":
             self._ran(step, entry, badge)
+        elif entry.header.status == "CANCELLED":
+            self._cancelled(step, entry, badge)
         else:
             result = entry.result
             step.set(self.version, prints=None, value=None, error=self._texts.problem(result.error if result else None, step))
@@ -208,9 +257,20 @@ class RunView:
                 step.set(self.version, value=self._texts.payload(result.output, step))
             step.end(self.version, self._at(entry, ended=True), badge)
 
+    def _cancelled(self, step: StepItem, entry: TaskExecution, badge: Badge) -> None:
+        """Nothing went wrong: it was stopped, or its outcome no longer counts. A stop's reason stands above all steps already."""
+        error = entry.result.error if entry.result is not None else None
+        if error is not None and error.code == SUPERSEDED:
+            step.set(self.version, note=self._texts.optional(f"Its outcome no longer counts: {error.message}.", step))
+        step.cut_off()
+        step.end(self.version, self._at(entry), badge)
+
     def _replied(self, step: StepItem, entry: TaskExecution) -> None:
         result = entry.result
         step.set(self.version, reply=None)
+        if entry.header.status == "CANCELLED":
+            self._cancelled(step, entry, BADGES["aborted"])
+            return
         if result is not None and result.error is not None:
             step.did = "the model gave no reply"
             step.set(self.version, error=self._texts.problem(result.error, step))
@@ -218,13 +278,17 @@ class RunView:
             return
         step.reply = "\n".join(message.content for message in entry.messages if message.role == "assistant")[: 2 * FIELD]
         thinking = fields_of(result.output if result else None).get("thinking")
-        thought = "\n\n".join(str(text) for text in thinking) if isinstance(thinking, list) else ""
+        said = [read_reply(message.content, self._thinking_tag).prose for message in entry.messages if message.role == "assistant"]
+        thought = "\n\n".join(text for text in [*map(str, thinking if isinstance(thinking, list) else []), *said] if text.strip())
         step.did = "the model has replied"
         step.set(self.version, thought=self._texts.optional(thought.strip(), step))
         step.say(self.version)
 
     def _ran(self, step: StepItem, entry: TaskExecution, badge: Badge) -> None:
         result, now = entry.result, self._at(entry, ended=True)
+        if entry.header.status == "CANCELLED":
+            self._cancelled(step, entry, badge)
+            return
         if result is not None and result.error is not None:
             step.set(self.version, prints=None, error=self._texts.problem(result.error, step))
             step.end(self.version, now, badge)
@@ -244,6 +308,7 @@ class RunView:
         step.end(self.version, now, badge)
 
     def _planned(self, entry: PlanExecution) -> None:
+        self._branches.add(entry)
         step = next((self._owner[task] for task in entry.links.parent_task_exec_ids if task in self._owner), None)
         if step is None or not self._agent:
             return
@@ -329,11 +394,7 @@ class RunView:
         item = Item(
             self.version,
             index=len(step.requests),
-            id=asked.request_id,
-            title=self._texts.line(asked.title, 300),
-            tool=self._texts.line(asked.tool, 80),
-            args=self._texts.whole(shown.arguments_text(asked.args)),
-            subject_hash=asked.subject_hash,
+            **drawn(asked, self._texts, self.state.lifetime_id),
             open=True,
             answer="",
             value=None,
@@ -356,7 +417,7 @@ class RunView:
         item.set(
             self.version,
             open=False,
-            answer=f"{DECISIONS[answer.decision]}, says {self._texts.line(answer.actor, 60)}",
+            answer=DECISIONS.get(answer.decision, "Decided by {}").format(self._texts.line(answer.actor, 60)),
             value=self._texts.payload(answer.value, step) if answer.value is not None else None,
             note=self._texts.optional(answer.note, step),
             took=shown.duration_text(now - item.data["asked_ms"]),
@@ -392,7 +453,7 @@ class RunView:
         )
 
     def _clock(self, elapsed: int) -> None:
-        elapsed = max(elapsed, self._summary.data.get("elapsed_ms", 0))
+        elapsed = elapsed if self.state.terminal else max(elapsed, self._summary.data.get("elapsed_ms", 0))
         self._summary.set(self.version, elapsed_ms=elapsed, took=shown.duration_text(elapsed))
 
     def _touch(self, step: StepItem | None) -> None:
@@ -410,6 +471,8 @@ def _badge_of(entry: TaskExecution, *, block: bool) -> Badge:
     result = entry.result
     if block and result is not None and result.error is None:
         return BADGES[BLOCKS.get(str(fields_of(result.output).get("status")), "error")]
+    if entry.header.status == "CANCELLED" and result is not None and result.error is not None and result.error.code == SUPERSEDED:
+        return BADGES["superseded"]
     return BADGES[EXECUTIONS[entry.header.status]]
 
 

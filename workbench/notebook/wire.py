@@ -5,7 +5,7 @@ A `View` is everything; a `Patch` is what has changed since a version. Both are 
 patch is assignment, nothing more, and applying one twice changes nothing.
 
 What comes back from the page: `{"type": "stop"}`, `{"type": "refresh"}` (send the whole view again) and
-`{"type": "decide", "request_id", "decision", "value_json", "subject_hash"}`.
+`{"type": "decide", "request_id", "decision", "subject_hash", "value_json", "note"}`; `value_json` and `note` are None where there is none.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ BADGES: dict[str, Badge] = {
     "unknown": _badge("?", "outcome unknown", "wait"),
     "skipped": _badge("○", "skipped", "calm"),
     "rejected": _badge("✕", "rejected", "bad"),
+    "retried": _badge("↻", "tried again", "calm"),
+    "superseded": _badge("○", "superseded", "calm"),
 }
 """Status → how it is drawn."""
 
@@ -71,8 +73,16 @@ EXECUTIONS: dict[str, str] = {
 BLOCKS: dict[str, str] = {"ok": "done", "finished": "done", "interrupted": "interrupted", "refused": "refused", "limit": "limit"}
 """How a sandbox block ended → the name of its badge; anything else is an error."""
 
-DECISIONS: dict[str, str] = {"happened": "It happened", "did_not_happen": "It did not happen", "stop": "Stop the run"}
-"""A person's decision, in words."""
+DECISIONS: dict[str, str] = {
+    "happened": "It happened, says {}",
+    "did_not_happen": "It did not happen, says {}",
+    "approved": "Approved by {}",
+    "rejected": "Rejected by {}",
+    "answered": "Answered by {}",
+    "expired": "Nobody decided in time",
+    "stop": "Stopped by {}",
+}
+"""A decision in words; the braces stand for who made it."""
 
 
 class Call(TypedDict):
@@ -88,12 +98,42 @@ class Call(TypedDict):
     took: str
 
 
+class Choice(TypedDict):
+    """A button of a question: the decision it stands for."""
+
+    decision: str
+    label: str
+    value: str | None
+    """The value it always sends, as JSON."""
+
+
+class Field(TypedDict):
+    """Something to fill in before a decision."""
+
+    name: Literal["value", "note"]
+    label: str
+    reads: Literal["json", "text", "any"]
+    """How a value is read; `any` is JSON where it can be, else text."""
+    start: str
+    """What stands in it; a value that has not been changed is not sent."""
+    decisions: list[str]
+    """The decisions it is sent with."""
+
+
 class Request(TypedDict):
     """A question to a person, inside a step."""
 
     index: int
     id: str
+    kind: str
     title: str
+    say: list[str]
+    """What to consider, and how long there is."""
+    fields: list[Field]
+    choices: list[Choice]
+    """None for a question that only code can answer."""
+    code: str
+    """How to answer it in code."""
     tool: str
     args: Text
     subject_hash: str
@@ -114,6 +154,8 @@ class Step(TypedDict):
     index: int
     number: int
     headline: str
+    aside: str
+    """Which branch, round and attempt it is; empty for the only one."""
     badge: Badge
     hold: bool
     """Whether it stays open when the next step begins: something in it went wrong, or waits."""
@@ -144,6 +186,8 @@ class Bar(TypedDict):
 
     index: int
     lane: Lane
+    row: int
+    """Within its lane: bars that overlap stand in different rows."""
     step: int
     """The index of its step."""
     label: str
@@ -176,6 +220,8 @@ class Summary(TypedDict):
     failed_step: int | None
     """The number of the step the error came from."""
     reason: str
+    hint: str
+    """How to go on, where nobody works on the run."""
     resumed: int
 
 
