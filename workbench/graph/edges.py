@@ -52,7 +52,7 @@ class Edge:
 
     `condition` is an expression over the result of the Task the edge follows from, such as `result.accepted`; of several edges the first
     whose condition holds is taken, those of higher `priority` first. An edge with `on="error"` is taken by a Task that has failed for
-    good. A PARALLEL edge may be chosen together with others; with `branch`, an expression for a list, it is taken once an item.
+    good, one with `on="reject"` by a Task that a guardrail has rejected. A PARALLEL edge may be chosen together with others; with `branch`, an expression for a list, it is taken once an item.
 
     Raises:
         UserError: for a condition or branch that is not an expression.
@@ -63,9 +63,11 @@ class Edge:
     type: EdgeType | None = None
     condition: str | None = None
     priority: int = 0
-    on: Literal["success", "error"] = "success"
+    on: Literal["success", "error", "reject"] = "success"
     branch: str | None = None
     join: Join | None = None
+    label: str | None = None
+    """What drawings write beside the edge."""
 
     def __post_init__(self) -> None:
         if self.type is None:
@@ -83,7 +85,7 @@ class Edge:
 
     @property
     def terms(self) -> list[object]:
-        """Everything that distinguishes the edge, JSON-ready."""
+        """Everything of it that belongs to the structure of a graph, JSON-ready."""
         join = [self.join.strategy, self.join.count, self.join.on_branch_failure] if self.join else None
         return [self.source, self.target, self.type, self.condition, self.priority, self.on, self.branch, join]
 

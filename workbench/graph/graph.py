@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast
 
 from workbench.errors import GraphError
 from workbench.graph.check import faults
+from workbench.graph.dot import read_dot, write_dot
 from workbench.graph.edges import START, Edge, Join, OnBranchFailure
+from workbench.graph.formats import read_json, read_yaml, write_json, write_yaml
+from workbench.graph.mermaid import write_mermaid
 from workbench.graph.nodes import Node, Plan, Task, pass_through, source_hash
+from workbench.graph.outline import Outline, bind, outline_of
+from workbench.graph.svg import MAX_DRAWN, write_svg
 from workbench.record.codec import sha256, to_json
 
 FinalPolicy = Literal["first", "drain"]
@@ -37,17 +42,17 @@ class AgentGraph:
 
     name: str
     version: str
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, Node] = field(hash=False)
     edges: tuple[Edge, ...]
     hash: str
     """Of the structure: name, version, nodes with their options, edges. The order in which they were given does not matter."""
     final_policy: FinalPolicy
     """With branches still at work when one has reached `End`: end at once (`first`), or let them finish (`drain`)."""
-    entry: str = field(repr=False)
+    entry: str = field(repr=False, compare=False)
     """The first Task."""
-    plans: Mapping[str, Plan] = field(repr=False)
+    plans: Mapping[str, Plan] = field(repr=False, compare=False)
     """Plan name → Plan, the implicit ones included."""
-    _out: Mapping[str, tuple[Edge, ...]] = field(repr=False)
+    _out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
     """Node name → its edges, those of higher priority first; an implicit Plan has the one it stands on."""
 
     def __init__(
@@ -61,9 +66,9 @@ class AgentGraph:
     ) -> None:
         given = list(nodes)
         arrows = tuple(edge if isinstance(edge, Edge) else Edge(*edge) for edge in edges)
-        found = faults(given, arrows, version)
+        found = faults(given, arrows, version, final_policy)
         if found:
-            raise GraphError(name, found)
+            raise GraphError(name, [fault.text for fault in found])
         by_name = {node.name: node for node in given}
         implicit = {
             plan.name: (plan, edge)
@@ -88,6 +93,63 @@ class AgentGraph:
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
 
+    @classmethod
+    def from_dot(cls, text: str, *, nodes: Iterable[Node]) -> Self:
+        """The graph that a DOT text describes, with the code of `nodes` bound to it by name.
+
+        Options stated in the text win over those of the code; nodes the text does not name are left out.
+
+        Raises:
+            GraphError: lists every fault with its line in the text.
+        """
+        return cls._bound(read_dot(text), nodes)
+
+    @classmethod
+    def from_yaml(cls, text: str, *, nodes: Iterable[Node]) -> Self:
+        """The same as `from_dot`, for YAML."""
+        return cls._bound(read_yaml(text), nodes)
+
+    @classmethod
+    def from_json(cls, text: str, *, nodes: Iterable[Node]) -> Self:
+        """The same as `from_dot`, for JSON."""
+        return cls._bound(read_json(text), nodes)
+
+    @classmethod
+    def _bound(cls, outline: Outline, nodes: Iterable[Node]) -> Self:
+        bound = bind(outline, nodes)
+        return cls(
+            outline.name, nodes=bound.nodes, edges=bound.edges, version=bound.version, final_policy=cast(FinalPolicy, bound.final_policy)
+        )
+
+    def to_dot(self) -> str:
+        """The structure as DOT; Graphviz draws it, and `from_dot` reads it."""
+        return write_dot(outline_of(self))
+
+    def to_yaml(self) -> str:
+        """The structure as YAML."""
+        return write_yaml(outline_of(self))
+
+    def to_json(self) -> str:
+        """The structure as JSON."""
+        return write_json(outline_of(self))
+
+    def to_mermaid(self) -> str:
+        """A drawing as Mermaid text, which GitHub and JupyterLab draw."""
+        return write_mermaid(self)
+
+    def to_svg(self) -> str:
+        """A drawing as an SVG document, made without other programs.
+
+        Raises:
+            UserError: the graph is too large to be drawn.
+        """
+        return write_svg(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """How notebooks show a graph."""
+        bundle = {"text/plain": repr(self), "text/markdown": f"```mermaid\n{self.to_mermaid()}```\n"}
+        return bundle if len(self.edges) > MAX_DRAWN else {**bundle, "image/svg+xml": self.to_svg()}
+
     def task(self, name: str) -> Task:
         """The Task of that name."""
         node = self.nodes[name]
@@ -96,7 +158,12 @@ class AgentGraph:
 
     def followers(self, task: str, *, failed: bool = False) -> tuple[Edge, ...]:
         """The edges that a Task which succeeded, or failed for good, may take; those of higher priority first."""
-        return tuple(edge for edge in self._out[task] if (edge.on == "error") == failed)
+        return tuple(edge for edge in self._out[task] if edge.on == ("error" if failed else "success"))
+
+    def followers_after(self, task: str, status: str) -> tuple[Edge, ...]:
+        """The edges that a Task may take with this status; those of higher priority first."""
+        on = {"SUCCEEDED": "success", "REJECTED": "reject"}.get(status, "error")
+        return tuple(edge for edge in self._out[task] if edge.on == on)
 
     def choices(self, plan: str) -> tuple[Edge, ...]:
         """The edges a Plan may choose; those of higher priority first."""

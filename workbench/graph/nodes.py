@@ -60,6 +60,12 @@ class RetryPolicy:
     retry_on: tuple[str, ...] = ()
     """Error codes and exception class names that are tried again; empty means all but cancellation."""
 
+    @property
+    def terms(self) -> list[object]:
+        """Everything of it that belongs to the structure of a graph, JSON-ready; 1 and 1.0 are the same."""
+        waits = [float(self.first_wait), float(self.factor), float(self.longest_wait), float(self.jitter)]
+        return [self.attempts, *waits, list(self.retry_on)]
+
     def wait(self, attempt: int, seed: str) -> float:
         """Seconds between the failure of `attempt` (from 1) and the next one."""
         wait = min(self.longest_wait, self.first_wait * self.factor ** (attempt - 1))
@@ -100,7 +106,7 @@ class Task:
     @property
     def terms(self) -> list[object]:
         """Everything of it that belongs to the structure of a graph, JSON-ready."""
-        return ["task", self.name, self.timeout, self.idempotent, list(vars(self.retries).values())]
+        return ["task", self.name, _limit(self.timeout), self.idempotent, self.retries.terms]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +128,7 @@ class Plan:
     @property
     def terms(self) -> list[object]:
         """Everything of it that belongs to the structure of a graph, JSON-ready."""
-        return ["plan", self.name, self.timeout]
+        return ["plan", self.name, _limit(self.timeout)]
 
 
 Node = Task | Plan
@@ -210,6 +216,10 @@ def source_hash(node: Node) -> str:
         return sha256(inspect.getsource(function).encode())
     except (OSError, TypeError):
         return sha256(getattr(function, "__qualname__", repr(type(function))).encode())
+
+
+def _limit(timeout: float | None) -> float | None:
+    return None if timeout is None else float(timeout)
 
 
 def _positional(function: Callable[..., Any], name: str) -> int:
