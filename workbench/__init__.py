@@ -11,19 +11,58 @@ from typing import TYPE_CHECKING, Any
 from workbench.current import current
 from workbench.current import set_default as _set_default
 
-if TYPE_CHECKING:
-    from workbench.runtime.workbench import Workbench
+if TYPE_CHECKING:  # what type checkers know of the names below
+    from workbench import errors as errors
+    from workbench import frames as frames
+    from workbench import models as models
+    from workbench import profiles as profiles
+    from workbench.agents.agent import Agent as Agent
+    from workbench.errors import PolicyError as PolicyError
+    from workbench.errors import SandboxError as SandboxError
+    from workbench.errors import ToolError as ToolError
+    from workbench.graph.edges import Edge as Edge
+    from workbench.graph.edges import Join as Join
+    from workbench.graph.graph import AgentGraph as AgentGraph
+    from workbench.graph.nodes import Plan as Plan
+    from workbench.graph.nodes import PlanInput as PlanInput
+    from workbench.graph.nodes import RetryPolicy as RetryPolicy
+    from workbench.graph.nodes import Task as Task
+    from workbench.graph.nodes import human as human
+    from workbench.graph.nodes import plan as plan
+    from workbench.graph.nodes import task as task
+    from workbench.graph.registry import GraphRegistry as GraphRegistry
+    from workbench.guardrails.policy import Policy as Policy
+    from workbench.profiles import connect as connect
+    from workbench.record.envelope import PlanResult as PlanResult
+    from workbench.record.envelope import TaskResult as TaskResult
+    from workbench.record.values import Message as Message
+    from workbench.runtime.run import Run as Run
+    from workbench.runtime.workbench import Workbench as Workbench
+    from workbench.runtime.workbench import open as open
+    from workbench.runtime.workbench import resume as resume
+    from workbench.runtime.workbench import runs as runs
+    from workbench.runtime.workbench import start as start
+    from workbench.sandbox.box import Sandbox as Sandbox
+    from workbench.tools.executor import ToolExecutor as ToolExecutor
+    from workbench.tools.info import ToolInfo as ToolInfo
+    from workbench.tools.tool import Tool as Tool
+    from workbench.tools.tool import tool as tool
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Agent": "workbench.agents.agent",
     "AgentGraph": "workbench.graph.graph",
-    "Edge": "workbench.graph.graph",
+    "Edge": "workbench.graph.edges",
+    "GraphRegistry": "workbench.graph.registry",
+    "Join": "workbench.graph.edges",
     "Message": "workbench.record.values",
     "Plan": "workbench.graph.nodes",
     "PlanInput": "workbench.graph.nodes",
     "PlanResult": "workbench.record.envelope",
+    "Policy": "workbench.guardrails.policy",
+    "PolicyError": "workbench.errors",
+    "RetryPolicy": "workbench.graph.nodes",
     "Run": "workbench.runtime.run",
     "Sandbox": "workbench.sandbox.box",
     "SandboxError": "workbench.errors",

@@ -13,7 +13,7 @@ from workbench.errors import LeaseHeld, RecordCorrupt, StaleEpoch
 from workbench.ports import InboxItem, Query, StateStore, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry, verify_chain
-from workbench.record.statistics import Statistic, Statistics
+from workbench.record.statistics import Statistic, Statistics, counted_in_columns
 
 A, B = lifetime(0), lifetime(1)
 
@@ -262,17 +262,18 @@ class StateStoreSuite:
         await store.append([*a, tool_call(A, after=6, head=a[-1].hash, at=5), *tasks(B, 4, session_id="s2", at=3)], epochs)
         expected, read = Statistics(), await entries_of(store, query)
         for entry in read:
-            expected.add_columns(lambda name, row=entry.columns: row[list(COLUMNS).index(name)])
+            expected.count(counted_in_columns(lambda name, row=entry.columns: row[list(COLUMNS).index(name)]))
         for statistic in expected.by_name.values():
             statistic.last = None
         found = await store.statistics(query)
         assert found.by_name == expected.by_name
 
-    async def test_statistics_know_the_first_position_they_counted(self, store, epochs):
+    async def test_statistics_know_the_positions_they_looked_at(self, store, epochs):
         await store.append([*tasks(A, 2, session_id="s1"), *tasks(B, 2, session_id="s2")], epochs)
-        first = (await entries_of(store, Query(session_id="s2")))[0].position
-        assert (await store.statistics(Query(session_id="s2"))).first_position == first
-        assert (await store.statistics(Query(session_id="s3"))).first_position is None
+        positions = [entry.position for entry in await entries_of(store, Query(session_id="s2"))]
+        found, none = await store.statistics(Query(session_id="s2")), await store.statistics(Query(session_id="s3"))
+        assert [found.first_position, found.last_position] == positions
+        assert (none.first_position, none.last_position) == (None, None)
 
     async def test_statistics_of_money_are_whole_nano_dollars(self, store, epochs):
         await store.append(tasks(A, 8), epochs)

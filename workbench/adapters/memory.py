@@ -20,7 +20,7 @@ from workbench.errors import BlobMissing, ConfigurationError, StoreError
 from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry
-from workbench.record.statistics import Statistics
+from workbench.record.statistics import Statistics, counted_in_columns
 from workbench.record.values import BlobRef
 
 Clock = Callable[[], float]
@@ -96,8 +96,10 @@ class MemoryStateStore:
         found = Statistics()
         for entry in self._log:
             if _matches(query, entry):
-                found.add_columns(lambda name, row=entry.columns: row[_COLUMN[name]])  # type: ignore[misc]
+                row = entry.columns
+                found.count(counted_in_columns(lambda name, row=row: row[_COLUMN[name]]))  # type: ignore[misc]
                 found.first_position = found.first_position or entry.position
+                found.last_position = entry.position
         for statistic in found.by_name.values():
             statistic.last = None
         return found

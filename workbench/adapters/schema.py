@@ -148,8 +148,8 @@ def select_statistics(query: Query, dialect: Dialect) -> tuple[str, dict[str, An
 
 def statistics_of(row: Sequence[Any]) -> Statistics:
     """The row of `select_statistics`."""
-    first_position, *numbers = row
-    found = Statistics(first_position=first_position)
+    first_position, last_position, *numbers = row
+    found = Statistics(first_position=first_position, last_position=last_position)
     for place, measure in enumerate(MEASURES):
         count, total, least, most = numbers[4 * place : 4 * place + 4]
         if count:
@@ -208,6 +208,8 @@ _BOUNDS: dict[str, ColumnElement[bool]] = {
 }
 
 
+_ENDS = (func.min(ENTRIES.c.position), func.max(ENTRIES.c.position))
+
 _WHOLE = tuple(ENTRIES.c[name] for name in INSERTED)
 
 
@@ -239,7 +241,7 @@ def _written(word: str) -> ColumnElement[Any]:
 @lru_cache(maxsize=256)
 def _compiled(shape: _Shape, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     # Writing the SQL takes fifty times as long as a small query does.
-    statement = select(func.min(ENTRIES.c.position), *_sums()) if shape.summed else select(ENTRIES.c.position, *_WHOLE)
+    statement = select(*_ENDS, *_sums()) if shape.summed else select(ENTRIES.c.position, *_WHOLE)
     for name, count in shape.lists:
         statement = statement.where(ENTRIES.c[name].in_([bindparam(f"{name}_{index}") for index in range(count)]))
     statement = statement.where(*(condition for name, condition in _BOUNDS.items() if name in shape.bounds))

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
 from workbench.current import current
 from workbench.errors import AgentBusy, ApprovalPending, UserError
+from workbench.guardrails.policy import Policy, policy_of
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
@@ -73,6 +75,8 @@ class Agent:
     With `sandbox=` the agent works in a sandbox of yours: with its variables, files, limits and engine, and with its tools beside the
     agent's own, which win where names are the same. Between runs you go on using it.
 
+    `policy` is what its runs are judged by: the path of a policy file, a policy's text, or a `wb.Policy`.
+
     Raises:
         UserError: for a schema that is none, or a tool name that cannot be called from the sandbox.
     """
@@ -91,6 +95,7 @@ class Agent:
         engine: Literal["auto", "littrs", "monty"] = "auto",
         schema: Schema | None = None,
         thinking_tag: str | None = None,
+        policy: str | Path | Policy | None = None,
         workbench: Workbench | None = None,
     ) -> None:
         self._model = model
@@ -103,6 +108,7 @@ class Agent:
         self.engine = engine if sandbox is None else sandbox.session.choice
         self._schema = AnswerSchema(schema) if schema is not None else None
         self._thinking_tag = thinking_tag
+        self._policy = policy_of(policy)
         self._workbench = workbench
         self._handlers = Handlers()
         self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
@@ -222,7 +228,8 @@ class Agent:
             raise AgentBusy(f"this agent is busy with {holder}; wait for it, stop it, or use another agent")
         use.starting = True
         try:
-            use.run = await bench.astart(replace(await self._binding(bench, task, answer), unattended=unattended), task)
+            binding = await self._binding(bench, task, answer)
+            use.run = await bench.astart(replace(binding, unattended=unattended, policy=self._policy), task)
         finally:
             use.starting = False
         return use.run

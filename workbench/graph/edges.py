@@ -52,7 +52,8 @@ class Edge:
 
     `condition` is an expression over the result of the Task the edge follows from, such as `result.accepted`; of several edges the first
     whose condition holds is taken, those of higher `priority` first. An edge with `on="error"` is taken by a Task that has failed for
-    good, one with `on="reject"` by a Task that a guardrail has rejected. A PARALLEL edge may be chosen together with others; with `branch`, an expression for a list, it is taken once an item.
+    good, one with `on="reject"` by a Task that a guardrail has rejected. A PARALLEL edge may be chosen together with others; with `branch`,
+    an expression for a list, it is taken once an item.
 
     Raises:
         UserError: for a condition or branch that is not an expression.

@@ -15,7 +15,7 @@ The same measures are read from entries as they are applied, from the columns of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,11 +90,22 @@ class Statistic:
         self.max = value if self.max is None or value > self.max else self.max
         self.last = value
 
+    def plus(self, later: Statistic) -> Statistic:
+        """Both together."""
+        least = [value for value in (self.min, later.min) if value is not None]
+        most = [value for value in (self.max, later.max) if value is not None]
+        last = self.last if later.last is None else later.last
+        return Statistic(self.count + later.count, self.sum + later.sum, min(least, default=None), max(most, default=None), last)
+
     def including(self, value: Number) -> Statistic:
         """What this would be with one more value."""
         copy = Statistic(self.count, self.sum, self.min, self.max, self.last)
         copy.add(value)
         return copy
+
+
+Counted = tuple[str, Number]
+"""A measure's name, and what one entry adds to it."""
 
 
 @dataclass(slots=True)
@@ -103,7 +114,8 @@ class Statistics:
 
     by_name: dict[str, Statistic] = field(default_factory=dict)
     first_position: int | None = None
-    """Of the stored entries that were counted, where positions are known."""
+    """Of the stored entries that were looked at, where positions are known."""
+    last_position: int | None = None
 
     def of(self, name: str) -> Statistic:
         """One measure; an empty statistic if there is nothing of it."""
@@ -111,27 +123,47 @@ class Statistics:
 
     def add(self, entry: AnyEntry) -> None:
         """Count an entry."""
-        measures = _BY_ENTRY.get((entry.kind, entry.phase))
-        if measures is not None:
-            self._add(measures, entry.header.status, lambda column: COLUMNS[column](entry))
+        self.count(counted_in(entry))
 
-    def add_columns(self, read: Callable[[str], Any]) -> None:
-        """Count a stored entry by its columns."""
-        measures = _BY_ENTRY.get((read("kind"), read("phase")))
-        if measures is not None:
-            self._add(measures, read("status"), read)
-
-    def _add(self, measures: tuple[Measure, ...], status: str, read: Callable[[str], Any]) -> None:
-        for measure in measures:
-            if measure.statuses and status not in measure.statuses:
-                continue
-            value = _value(measure, read)
-            if value is None or (measure.nonzero and not value):
-                continue
-            known = self.by_name.get(measure.name)
+    def count(self, counted: Iterable[Counted]) -> None:
+        """Count what entries add."""
+        for name, value in counted:
+            known = self.by_name.get(name)
             if known is None:
-                known = self.by_name[measure.name] = Statistic()
+                known = self.by_name[name] = Statistic()
             known.add(value)
+
+    def plus(self, later: Statistics) -> Statistics:
+        """Both together; what `later` counted came after."""
+        names = dict.fromkeys((*self.by_name, *later.by_name))
+        return Statistics(
+            {name: self.of(name).plus(later.of(name)) for name in names},
+            self.first_position or later.first_position,
+            later.last_position or self.last_position,
+        )
+
+
+def counted_in(entry: AnyEntry) -> list[Counted]:
+    """What an entry adds to the measures."""
+    measures = _BY_ENTRY.get((entry.kind, entry.phase))
+    return _counted(measures, entry.header.status, lambda column: COLUMNS[column](entry)) if measures is not None else []
+
+
+def counted_in_columns(read: Callable[[str], Any]) -> list[Counted]:
+    """What a stored entry adds to the measures, by its columns."""
+    measures = _BY_ENTRY.get((read("kind"), read("phase")))
+    return _counted(measures, read("status"), read) if measures is not None else []
+
+
+def _counted(measures: tuple[Measure, ...], status: str, read: Callable[[str], Any]) -> list[Counted]:
+    found: list[Counted] = []
+    for measure in measures:
+        if measure.statuses and status not in measure.statuses:
+            continue
+        value = _value(measure, read)
+        if value is not None and (value or not measure.nonzero):
+            found.append((measure.name, value))
+    return found
 
 
 def _value(measure: Measure, read: Callable[[str], Any]) -> Number | None:

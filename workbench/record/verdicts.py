@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.record.codec import decode_value
 from workbench.record.envelope import GuardrailEvent, HitlResponse, TaskExecution, Verdict
 from workbench.record.refs import ChoiceRef, PauseRef
-from workbench.record.statistics import SPENT, Statistics
+from workbench.record.statistics import SPENT, counted_in
 from workbench.record.values import ErrorInfo
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def measure_use(state: RunState, entry: TaskExecution) -> None:
     state.statistics.add(entry)
     peaks = state.peaks.setdefault(entry.header.name, {})
     if entry.telemetry.tokens_used or entry.telemetry.cost_usd is not None:
-        alone = Statistics()
-        alone.add(entry)
-        for name in SPENT:
-            peaks[name] = max(peaks.get(name, 0), alone.of(name).sum)
+        for name, value in counted_in(entry):
+            if name in SPENT:
+                peaks[name] = max(peaks.get(name, 0), value)

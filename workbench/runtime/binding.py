@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.graph.graph import AgentGraph
+from workbench.guardrails.policy import Language
 from workbench.record.envelope import AnyEntry, Manifest
 from workbench.tools.executor import ToolExecutor
 
@@ -33,6 +34,8 @@ class Binding:
     described: Mapping[str, Any] = field(default_factory=dict)
     """The resources as JSON-ready data without keys."""
     tools: ToolExecutor = field(default_factory=ToolExecutor)
+    policy: Language | None = None
+    """What the run is judged by."""
     unattended: bool = False
     """Nobody is there to ask: approvals are refused at once. Decided when the run begins."""
     convert: Callable[[Any], Any] = unchanged
@@ -54,6 +57,7 @@ class Binding:
             kind=self.kind,
             resources={**self.described, "nodes": self.graph.source_hashes(), "unattended": self.unattended},
             package=package,
+            policy=self.policy.recorded if self.policy is not None else None,
         )
 
 

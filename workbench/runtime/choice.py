@@ -25,7 +25,7 @@ def known_to_edges(command: RunPlan, values: list[Any]) -> dict[str, Any]:
 
 def edge_that_holds(graph: AgentGraph, task: TaskRef, known: dict[str, Any]) -> Edge:
     """The edge a finished Task takes: the first whose condition holds."""
-    edges = graph.followers(task.name, failed=task.status != "SUCCEEDED")
+    edges = graph.followers_after(task.name, task.status)
     edge = next((edge for edge in edges if edge.holds(known)), None)
     if edge is None:
         raise NoEdge(f"no edge out of task {task.name!r} may be taken: none of {[edge.condition for edge in edges]} holds")

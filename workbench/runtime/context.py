@@ -29,7 +29,7 @@ from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
-from workbench.runtime.requests import approval, question, unknown_outcome
+from workbench.runtime.requests import approval, approval_id, question, unknown_outcome
 from workbench.schemas import AnswerSchema
 from workbench.tools.executor import error_info, safe_text
 
@@ -61,7 +61,14 @@ class TaskContext:
         """What `say` has added; stored when the Task finishes."""
         self.links: dict[str, Any] = {}
         self.telemetry: dict[str, Any] = {}
+        self.dispatched_at: float | None = None
+        """On the monotonic clock; None where another process dispatched it."""
         self.logger = logger
+
+    def begin(self) -> None:
+        """The first line of the node's code is about to run."""
+        if self.dispatched_at is not None:
+            self.telemetry["queue_ms"] = round((self._life.clock.monotonic() - self.dispatched_at) * 1e3, 3)
 
     @property
     def lifetime_id(self) -> str:
@@ -156,9 +163,9 @@ class TaskContext:
         tools = self._life.binding.tools
         tool = tools.tools.get(name)
         ordinal = self._next_call()
-        if refused is None and tool is not None and tool.asks(args):
+        if refused is None:
             try:
-                args = await self._approved(self._call_id(ordinal), name, args)
+                args = await self._let_through(ordinal, name, args, asks=tool is not None and tool.asks(args))
             except ToolDenied as denied:
                 refused = denied
 
@@ -168,6 +175,21 @@ class TaskContext:
             return await tools.call(name, args)
 
         return await self._effect(ordinal, name, args, perform, idempotent=refused is not None or tool is None or tool.idempotent)
+
+    async def _let_through(self, ordinal: int, name: str, args: Mapping[str, Any], *, asks: bool) -> Mapping[str, Any]:
+        """The arguments with which a call may be made, by the run's policy and by whom it may have to ask.
+
+        Raises:
+            ToolDenied: it may not.
+        """
+        life, call_id = self._life, self._call_id(ordinal)
+        if life.guard is not None:
+            if call_id in life.recorded_calls or call_id in life.state.open_calls:
+                asks = asks or approval_id(life, call_id) in life.answers
+            else:
+                with self.off_the_clock():
+                    asks = await life.guard.judge_call(self._ref, call_id, name, args, ordinal) or asks
+        return await self._approved(call_id, name, args) if asks else args
 
     async def _approved(self, call_id: str, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments with which a person lets the call go on, maybe changed.
@@ -179,7 +201,7 @@ class TaskContext:
         if life.binding.unattended:
             raise ToolDenied(f"{name!r} needs a person's approval, and nobody is there to give it")
         with self.off_the_clock():
-            response = await life.ask(approval(life, call_id, name, await life.plane.payload(dict(args))))
+            response = await life.ask(approval(life, call_id, name, await life.plane.payload(dict(args))), within=self.exec_id)
         match response.decision:
             case "approved":
                 return args if response.value is None else await life.plane.value(response.value)
@@ -220,7 +242,7 @@ class TaskContext:
             timeout=timeout,
         )
         with self.off_the_clock():
-            response = await life.ask(request)
+            response = await life.ask(request, within=self.exec_id)
         match response.decision:
             case "answered":
                 value = await life.plane.value(response.value)
@@ -239,7 +261,17 @@ class TaskContext:
 
         `perform` may raise a ToolError, which is recorded and raised again. `idempotent` says that it may be repeated after a crash.
         """
-        return await self._effect(self._next_call(), name, args, perform, idempotent=idempotent)
+        ordinal = self._next_call()
+        try:
+            args = await self._let_through(ordinal, name, args, asks=False)
+        except ToolDenied as denied:
+            refusal = denied
+
+            async def refuse() -> Any:
+                raise refusal
+
+            return await self._effect(ordinal, name, args, refuse, idempotent=True)
+        return await self._effect(ordinal, name, args, perform, idempotent=idempotent)
 
     def _next_call(self) -> int:
         """The place of a call among those of this execution: fixed when it is made, whatever it then waits for."""
@@ -329,7 +361,7 @@ class TaskContext:
         """A call that may or may not have happened: the call with the outcome a person gives it, or None if it has to be made."""
         request = unknown_outcome(self._life, call_id, call.tool, call.args)
         with self.off_the_clock():
-            response = await self._life.ask(request)
+            response = await self._life.ask(request, within=self.exec_id)
         match response.decision:
             case "happened":
                 return call.model_copy(update={"result": response.value or Payload()})

@@ -21,6 +21,7 @@ from workbench.runtime.crew import Crew
 from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, StartTask, decide
 from workbench.runtime.executor import Executor, StopOrder, chosen_payload
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.pausing import pausing
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class ControlPlane:
             life.ended.set_result(None)
             raise
         finally:
+            if life.pause is not None:
+                life.pause.cancel()
             if life.thread is not None:
                 life.thread.stop()
             life.binding.tools.close()
@@ -66,10 +69,11 @@ class ControlPlane:
         try:
             if life.binding.on_open is not None:
                 await life.binding.on_open(life)
+            _obey(life)
             if life.state.running:
-                await crew.work(list(life.state.running.values()), cut_off=True)
+                await crew.work(list(life.state.running.values()), cut_off=True, beside=pausing(life))
             while not life.state.terminal:
-                await crew.work(await self._advance(life, crew))
+                await crew.work(await self._advance(life, crew), beside=pausing(life))
                 await asyncio.sleep(0)  # nothing above has to wait, and other runs, and an order to stop, must have their turn
         except asyncio.CancelledError:
             if life.broken is not None:
@@ -88,29 +92,32 @@ class ControlPlane:
     async def _advance(self, life: Lifetime, crew: Crew) -> list[TaskRef]:
         """Carry out every decision the state calls for, store it, and return the Tasks to run."""
         dispatched: list[TaskRef] = []
+        _obey(life)
+        if life.guard is not None:
+            await life.guard.judge_finished()
         while commands := [command for command in decide(life.graph, life.state) if _is_due(command, crew)]:
-            if life.stop_reason is not None:
-                # A node's code may have swallowed the cancellation.
-                raise StopOrder(life.stop_reason)
+            _obey(life)
             for command in commands:
                 match command:
                     case RunPlan():
-                        await self._executor.run_plan(life, command)
+                        chosen = await self._executor.run_plan(life, command)
+                        if life.guard is not None:
+                            life.guard.judge_plan(chosen)
                         if command.joins is not None:
                             await self._dismiss_superseded(life, crew)
                             break  # what else was decided may have been about branches that no longer count
-                    case StartTask():
-                        dispatched.append(_dispatch(life, command))
-                    case Retry():
-                        dispatched.append(_dispatch_again(life, command))
+                    case StartTask() | Retry():
+                        dispatched.extend(_dispatch_if_let(life, command, crew))
                     case Complete():
                         await self._end(life, crew, to_status="completed", output=await _output(life, command))
                     case Fail():
                         await self._end(life, crew, to_status="failed", error=command.error)
-                if life.state.terminal:
+                if life.state.terminal or life.state.pause is not None or life.state.condemned is not None:
                     break
             if not any(isinstance(command, RunPlan) for command in commands):
                 break  # only what a Plan has chosen leads on at once
+        if not life.state.terminal:
+            _obey(life)
         await life.commit()
         return [ref for ref in dispatched if ref.exec_id in life.state.running]
 
@@ -148,8 +155,36 @@ class ControlPlane:
         await life.commit()
 
 
+def _obey(life: Lifetime) -> None:
+    """Stop if somebody or a guardrail has said so; a node's code may have swallowed the cancellation.
+
+    Raises:
+        StopOrder
+    """
+    reason = life.stop_reason or life.state.condemned
+    if reason is not None:
+        raise StopOrder(reason)
+
+
 def _is_due(command: Command, crew: Crew) -> bool:
     return not isinstance(command, Retry) or crew.is_due(command.exec_id, command.wait)
+
+
+def _dispatch_if_let(life: Lifetime, command: StartTask | Retry, crew: Crew) -> list[TaskRef]:
+    """Dispatch a Task, if the guardrails let it; one they reject is recorded as that and not run."""
+    passage = "go" if life.guard is None else life.guard.judge_dispatch(command)
+    if passage in ("hold", "stop"):
+        if isinstance(command, Retry):
+            crew.is_owed(command.exec_id)
+        return []
+    ref = _dispatch(life, command) if isinstance(command, StartTask) else _dispatch_again(life, command)
+    if passage == "go":
+        life.dispatched_at[ref.exec_id] = life.clock.monotonic()
+        return [ref]
+    header = life.header(ref.exec_id, ref.name, "REJECTED", attempt=ref.attempt, iteration_idx=ref.iteration_idx, branch_path=ref.branch)
+    rejected = ErrorInfo(code="rejected", message=f"a guardrail does not let {ref.name!r} run")
+    life.write(TaskExecution, phase="finished", header=header, result=TaskResult(error=rejected))
+    return []
 
 
 def _dispatch(life: Lifetime, command: StartTask) -> TaskRef:

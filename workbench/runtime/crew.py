@@ -23,9 +23,10 @@ class Crew:
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._waits: dict[str, asyncio.Task[None]] = {}
 
-    async def work(self, refs: Sequence[TaskRef], *, cut_off: bool = False) -> None:
-        """Begin these executions, and return when at least one that is under way, or a wait, has come to its end."""
-        alone = len(refs) == 1 and not self._at_work and not self._waits
+    async def work(self, refs: Sequence[TaskRef], *, cut_off: bool = False, beside: asyncio.Task[None] | None = None) -> None:
+        """Begin these executions, and return when at least one that is under way, or a wait, or what goes on `beside`, has come to its
+        end."""
+        alone = len(refs) == 1 and not self._at_work and not self._waits and beside is None
         if alone or (self._in_turn and refs):
             for ref in refs:
                 await self._executor.run_task(self._life, ref, cut_off=cut_off)
@@ -33,9 +34,12 @@ class Crew:
         for ref in refs:
             work = self._executor.run_task(self._life, ref, cut_off=cut_off)
             self._at_work[ref.exec_id] = asyncio.get_running_loop().create_task(work)
-        under_way = {**self._at_work, **self._waits}
+        under_way = [*self._at_work.values(), *(wait for wait in self._waits.values() if not wait.done())]
+        under_way += [beside] if beside is not None else []
         if under_way:
-            await asyncio.wait(under_way.values(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        if beside is not None and beside.done():
+            beside.result()
         for exec_id in [exec_id for exec_id, task in self._at_work.items() if task.done()]:
             self._at_work.pop(exec_id).result()
 
@@ -47,6 +51,10 @@ class Crew:
             return False
         del self._waits[exec_id]
         return True
+
+    def is_owed(self, exec_id: str) -> None:
+        """This execution was due and could not begin: its wait stays over."""
+        self._waits[exec_id] = asyncio.get_running_loop().create_task(asyncio.sleep(0))
 
     async def dismiss(self, exec_ids: Sequence[str] | None = None) -> None:
         """Cancel these executions, or everything that is under way, and wait until they have stopped."""

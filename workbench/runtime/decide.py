@@ -71,8 +71,9 @@ Command = RunPlan | StartTask | Retry | Complete | Fail
 
 
 def decide(graph: AgentGraph, state: RunState) -> list[Command]:
-    """The commands that a lifetime in this state calls for; none while all that is at work is running, and none after the end."""
-    if state.terminal:
+    """The commands that a lifetime in this state calls for; none while all that is at work is running or a
+    guardrail has called for a pause or the end, and none after the end."""
+    if state.terminal or state.pause is not None or state.condemned is not None:
         return []
     if not state.dispatched:
         return [_start(state, Edge(START, graph.entry), None, NextRef(name=graph.entry, index=0, branch=()))]
@@ -116,10 +117,10 @@ def _after_failure(graph: AgentGraph, state: RunState, task: TaskRef) -> Command
     or the end of the lifetime."""
     error = task.error or ErrorInfo(code="failed", message=f"task {task.name!r} failed")
     policy = graph.task(task.name).retries
-    if policy.retries(task.attempt, error.code, error.type):
+    if task.status != "REJECTED" and policy.retries(task.attempt, error.code, error.type):
         exec_id = make_id(state.lifetime_id, task.input_id, task.attempt + 1)
         return Retry(task, exec_id, policy.wait(task.attempt, task.exec_id))
-    if graph.followers(task.name, failed=True):
+    if graph.followers_after(task.name, task.status):
         return _look(state, graph, task)
     if not task.branch:
         return Fail(error)
@@ -134,7 +135,7 @@ def _after_failure(graph: AgentGraph, state: RunState, task: TaskRef) -> Command
 
 
 def _look(state: RunState, graph: AgentGraph, task: TaskRef) -> RunPlan:
-    edges = graph.followers(task.name, failed=task.status != "SUCCEEDED")
+    edges = graph.followers_after(task.name, task.status)
     plan = graph.plan_on(edges[0]).name if len(edges) == 1 and edges[0].condition is None else None
     return RunPlan(plan, (task,), task.branch, make_id(state.lifetime_id, "plan", task.exec_id))
 

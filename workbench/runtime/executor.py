@@ -19,7 +19,6 @@ from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.requests import unknown_outcome
 from workbench.tools.executor import safe_text
-from workbench.tools.thread import ToolThread
 from workbench.tools.values import plain
 
 logger = logging.getLogger(__name__)
@@ -37,8 +36,10 @@ class Executor:
 
     async def run_task(self, life: Lifetime, ref: TaskRef, *, cut_off: bool = False) -> None:
         """Run a dispatched Task and write its `finished` entry, whatever comes of it. `cut_off`: a crash ended it the first time."""
-        started = life.clock.monotonic()
+        dispatched = life.dispatched_at.pop(ref.exec_id, None)
+        started = life.clock.monotonic() if dispatched is None else dispatched
         context = TaskContext(life, ref)
+        context.dispatched_at = dispatched
         output: Payload | None = None
         error: ErrorInfo | None = None
         try:
@@ -71,8 +72,8 @@ class Executor:
             result=TaskResult(output=output, error=error),
         )
 
-    async def run_plan(self, life: Lifetime, command: RunPlan) -> None:
-        """Let a Plan choose and write its entry; a choice the graph does not allow is recorded as an error.
+    async def run_plan(self, life: Lifetime, command: RunPlan) -> PlanExecution:
+        """Let a Plan choose, and write and return its entry; a choice the graph does not allow is recorded as an error.
 
         A Plan that runs in a thread might take long, so what it looks at is made durable first.
         """
@@ -96,7 +97,7 @@ class Executor:
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
             error = _settled(life, name, failure)
         last = command.tasks[-1]
-        life.write(
+        return life.write(
             PlanExecution,
             header=life.header(
                 command.exec_id,
@@ -137,8 +138,14 @@ class Executor:
     async def _call(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
         args = (value, context) if task.takes_context else (value,)
         if task.is_async:
+            context.begin()
             return await task.run(*args)
-        return await self._in_thread(life, lambda: task.run(*args))
+
+        def run() -> Any:
+            context.begin()
+            return task.run(*args)
+
+        return await self._in_thread(life, run)
 
     async def _choose(self, life: Lifetime, plan: Plan, plan_input: PlanInput) -> Any:
         try:
@@ -155,13 +162,13 @@ class Executor:
         """Run a plain function in the run's thread. One that outlives its limit is left behind with its thread, which cannot be killed."""
         if self.inline:
             return function()
-        thread, life.thread = life.thread or ToolThread(), None
+        thread = life.borrow_thread()
         try:
             outcome = await thread.submit(function)
         except asyncio.CancelledError:
             thread.stop()
             raise
-        life.thread = thread
+        life.return_thread(thread)
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
@@ -169,7 +176,7 @@ class Executor:
     async def _settle(self, life: Lifetime, ref: TaskRef, context: TaskContext) -> Payload | None:
         """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run."""
         with context.off_the_clock():
-            response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, Payload()))
+            response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, Payload()), within=ref.exec_id)
         if response.decision == "stop":
             raise StopOrder(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
         return (response.value or Payload()) if response.decision == "happened" else None

@@ -7,18 +7,22 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from workbench.errors import StoreError
-from workbench.record.envelope import AnyEntry, Entry, Header, HitlEvent, HitlRequest, HitlResponse, TaskExecution, ToolCallEntry
+from workbench.errors import ReplayDivergence, StoreError
+from workbench.record.envelope import AnyEntry, Entry, Header, HitlEvent, HitlRequest, HitlResponse, Links, TaskExecution, ToolCallEntry
 from workbench.record.state import RunState, apply
 from workbench.record.values import Message, Status, ToolCall
 from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock
 from workbench.runtime.data_plane import DataPlane, Journal
+from workbench.runtime.requests import misfit
 from workbench.tools.thread import ToolThread
+
+if TYPE_CHECKING:
+    from workbench.runtime.guard import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,12 @@ class Lifetime:
         """Who waits for a decision, by request id."""
         self.streams: dict[str, Journal] = {}
         """Journals of sandbox streams that are stored together with this one."""
+        self.guard: Guard | None = None
+        """What judges the run, if it has a policy."""
+        self.pause: asyncio.Task[None] | None = None
+        """The question whether it may go on, while a guardrail has paused it."""
+        self.dispatched_at: dict[str, float] = {}
+        """When this process dispatched the executions that have not begun, by its monotonic clock."""
         self.thread: ToolThread | None = None
         """Where the run's synchronous nodes run; made when one is first needed."""
         self.stop_reason: str | None = None
@@ -66,6 +76,8 @@ class Lifetime:
         for entry in entries:
             apply(self.state, entry)
             self._remember(entry)
+            if self.guard is not None:
+                self.guard.note(entry)
             if isinstance(entry, ToolCallEntry) and entry.phase == "outcome":
                 calls.setdefault(entry.links.parent_exec_id or "", {})[entry.header.exec_id] = entry.call
             elif isinstance(entry, TaskExecution) and entry.phase == "finished":
@@ -97,6 +109,8 @@ class Lifetime:
         self.journal.add(entry)  # type: ignore[arg-type]
         self._remember(entry)  # type: ignore[arg-type]
         self._unseen.append(entry)  # type: ignore[arg-type]
+        if self.guard is not None:
+            self.guard.note(entry)  # type: ignore[arg-type]
         return entry
 
     async def commit(self) -> None:
@@ -132,6 +146,18 @@ class Lifetime:
         """One of this lifetime's entries."""
         return self._recent.get(seq) or await self.plane.entry(self.journal.lifetime_id, seq)
 
+    def borrow_thread(self) -> ToolThread:
+        """The run's thread for synchronous nodes, or another one while a node of another branch has it."""
+        thread, self.thread = self.thread, None
+        return thread or ToolThread()
+
+    def return_thread(self, thread: ToolThread) -> None:
+        """Give a thread back; one is kept."""
+        if self.thread is None:
+            self.thread = thread
+        else:
+            thread.stop()
+
     def stop(self, reason: str) -> None:
         """End the run as soon as what is running has been cancelled. The first reason stands."""
         if self.stop_reason is None and not self.state.terminal:
@@ -140,17 +166,27 @@ class Lifetime:
                 # Not at once: a task that is cancelled before its first step never runs, and nobody would write the end.
                 asyncio.get_running_loop().call_soon(self.task.cancel)
 
-    async def ask(self, request: HitlRequest) -> HitlResponse:
+    async def ask(self, request: HitlRequest, *, within: str | None = None) -> HitlResponse:
         """Put a question into the record and wait for its answer, however long that takes. An answer already recorded is returned at
-        once; the same request is never put twice."""
+        once; the same request is never put twice. `within` is the execution that asks, where one does.
+
+        Raises:
+            ReplayDivergence: after a crash, what is asked here is not what was asked, so what was answered does not answer it.
+        """
+        recorded = self.answers.get(request.request_id) or self.state.requests.get(request.request_id)
+        if recorded is not None and recorded.subject_hash != request.subject_hash:
+            raise ReplayDivergence(
+                f"request {request.request_id}", expected=recorded.subject_hash, actual=f"{request.title} {request.args}"
+            )
         if request.request_id in self.answers:
             return self.answers[request.request_id]
         answer: asyncio.Future[HitlResponse] = asyncio.get_running_loop().create_future()
         self.asked[request.request_id] = answer
+        links = Links(parent_exec_id=within)
         try:
-            if request.request_id not in self.state.requests:
+            if recorded is None:
                 header = self.header(request.request_id, request.kind, "WAITING")
-                self.write(HitlEvent, phase="requested", header=header, request=request)
+                self.write(HitlEvent, phase="requested", header=header, links=links, request=request)
                 await self.commit()
             await self.take_decisions()
             response = await self._decided(request, answer)
@@ -160,7 +196,7 @@ class Lifetime:
             response = response.model_copy(update={"value": await self.plane.spill(response.value)})
         self.answers[request.request_id] = response
         header = self.header(request.request_id, request.kind, "SUCCEEDED")
-        self.write(HitlEvent, phase="answered", header=header, response=response)
+        self.write(HitlEvent, phase="answered", header=header, links=links, response=response)
         await self.commit()
         return response
 
@@ -192,8 +228,8 @@ class Lifetime:
             except ValidationError as error:
                 logger.warning("the decision for request %s cannot be read: %s", item.request_id, error)
                 continue
-            if response.subject_hash != self.state.requests[item.request_id].subject_hash:
-                logger.warning("the decision for request %s was made about another text than the one asked", item.request_id)
+            if why := misfit(self.state.requests[item.request_id], response):
+                logger.warning("the decision for request %s is not taken: %s", item.request_id, why)
                 continue
             waiting.set_result(response)
 

@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, UserError
+from workbench.guardrails.policy import Policy, restored
+from workbench.guardrails.rules import limited
 from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
 from workbench.owner import is_dead
 from workbench.ports import InboxItem, Query
 from workbench.record.codec import encode_value
 from workbench.record.entries import StoredEntry, verify_chain
-from workbench.record.envelope import DECISIONS, AnyEntry, Decision, HitlRequest, HitlResponse
+from workbench.record.envelope import AnyEntry, Decision, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
-from workbench.schemas import AnswerSchema
+from workbench.runtime.requests import misfit
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench
@@ -92,20 +95,24 @@ class Pending:
         Raises:
             UserError: it does not have the shape that was asked for; the message says where.
         """
-        schema = self.request.answer_schema
-        checked = None if schema is None else AnswerSchema(schema).check(value)
-        if checked is not None and checked.problems:
-            raise UserError("the answer does not have the expected shape: " + "; ".join(checked.problems))
-        self._decide("answered", actor, note, Payload(inline=encode_value(value if checked is None else checked.value)))
+        self._decide("answered", actor, note, Payload(inline=encode_value(value)))
+
+    def unpause(self, *, note: str | None = None, actor: str = "code", limits: Mapping[str, int | float | Decimal] | None = None) -> None:
+        """The run may go on; see `Run.unpause`."""
+        manifest, new = self.run.state.manifest, {rule: str(limit) for rule, limit in (limits or {}).items()}
+        rules = restored(manifest.policy).engine if new and manifest is not None and manifest.policy is not None else None
+        for rule_id, limit in new.items():
+            rule = rules.rule(rule_id) if isinstance(rules, Policy) else None
+            if rule is None:
+                raise UserError(f"the run's policy has no rule {rule_id!r} with a limit")
+            limited(rule, limit)
+        self._decide("unpaused", actor, note, Payload(inline=encode_value(new)) if new else None)
 
     def stop(self, *, note: str | None = None, actor: str = "code") -> None:
         """Stop the run."""
         self._decide("stop", actor, note, None)
 
     def _decide(self, decision: Decision, actor: str, note: str | None, value: Payload | None) -> None:
-        allowed = [each for each in DECISIONS[self.request.kind] if each != "expired"]
-        if decision not in allowed:
-            raise UserError(f"this is a request of kind {self.request.kind!r}; it is decided by {', '.join(allowed)}, not {decision!r}")
         response = HitlResponse(
             request_id=self.request.request_id,
             decision=decision,
@@ -152,7 +159,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`pending`, `running`, `waiting`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works on it."""
+        """`pending`, `running`, `waiting`, `paused`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works
+        on it."""
         going_on = not self._kept.ended.done() if self._kept is not None else run_sync(self._going_on())
         return self._seen.status if going_on or self._seen.terminal else "interrupted"
 
@@ -217,6 +225,18 @@ class Run:
         else:
             runtime_loop().call_soon_threadsafe(life.stop, reason)
 
+    def unpause(self, *, actor: str = "code", note: str | None = None, limits: Mapping[str, int | float | Decimal] | None = None) -> None:
+        """Let a run go on that a guardrail has paused. The rules that paused it hold no longer for this run, except those that `limits`
+        gives a new limit, by rule id. Who said so, and why, is recorded.
+
+        Raises:
+            UserError: the run is not paused, or a rule has no limit that could be changed.
+        """
+        paused = next((each for each in self.pending if each.request.kind == "pause"), None)
+        if paused is None:
+            raise UserError(f"run {self.id} is {self.status}; only a run that a guardrail has paused can be unpaused")
+        paused.unpause(note=note, actor=actor, limits=limits)
+
     def resume(self, **objects: Any) -> Run:
         """Go on with an interrupted run from its record; `objects` are what its binder needs (`tools=`, `model=`, `graph=`,
         `accept_changes=`). Finished work is not repeated."""
@@ -278,16 +298,16 @@ class Run:
         """Put a decision into the inbox, from where the run's owner takes it; False if there is one already.
 
         Raises:
-            UserError: it answers no open question of this run, or another text than the one asked.
+            UserError: it answers no open question of this run, or another text than the one asked, or has not the shape that was asked for.
         """
-        item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
-        return await run_async(self._decide(item, response.subject_hash))
+        return await run_async(self._decide(response))
 
-    async def _decide(self, item: InboxItem, subject_hash: str) -> bool:
+    async def _decide(self, response: HitlResponse) -> bool:
         state = self._kept.state if self._kept is not None else await self._catch_up()
+        item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
         asked = state.requests.get(item.request_id)
-        if asked is not None and asked.subject_hash != subject_hash:
-            raise UserError(f"the decision for request {item.request_id} was made about another text than the one asked; look at it again")
+        if asked is not None and (why := misfit(asked, response)):
+            raise UserError(f"the decision for request {item.request_id} is refused: {why}")
         if asked is None and item.request_id not in {known.request_id for known in await self.workbench.store.decisions(self.id)}:
             raise UserError(f"run {self.id} does not ask {item.request_id}; `run.pending` lists what it asks")
         kept = await self.workbench.store.put_decision(item)
@@ -332,7 +352,8 @@ class Run:
 
     async def _catch_up(self) -> RunState:
         for entry in await self.workbench.plane.entries(self.id, after=self._state.seq):
-            apply(self._state, entry)
+            if entry.seq > self._state.seq:  # else another reader of this run was faster
+                apply(self._state, entry)
         return self._state
 
     async def _owned(self) -> bool:

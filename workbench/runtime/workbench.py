@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from workbench.current import current
 from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
+from workbench.guardrails.policy import Policy, policy_of, restored
 from workbench.loop import run_sync
 from workbench.owner import is_dead, owner_id
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
@@ -22,6 +25,7 @@ from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
+from workbench.runtime.guard import Guard
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
 from workbench.tools.executor import ToolExecutor
@@ -54,6 +58,7 @@ class Workbench:
         binders: Mapping[str, Binder] | None = None,
         package: str = "",
         owner: str | None = None,
+        tenant_id: str = "default",
         spill_bytes: int = SPILL_BYTES,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
@@ -65,6 +70,8 @@ class Workbench:
         self.new_id = new_id
         self.inline = inline
         self.owner = owner or owner_id()
+        self.tenant_id = tenant_id
+        """On whose behalf runs are started; what rules and costs of a tenant add up."""
         self.session_id = new_id()
         """Links the runs that this process starts."""
         self.plane = DataPlane(state, bus, blobs, spill_bytes=spill_bytes)
@@ -89,6 +96,7 @@ class Workbench:
         lease = await self.claim(lifetime_id)
         life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
         life.state.session_id = self.session_id
+        life.state.tenant_id = self.tenant_id
         life.write(
             LifetimeEvent,
             phase="created",
@@ -116,6 +124,8 @@ class Workbench:
                 return Run(self, run_id, self._live[run_id])
             manifest = await self._manifest(run_id)
             binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
+            if manifest.policy is not None:
+                binding = replace(binding, policy=restored(manifest.policy))
             await self._free_the_dead()
             lease = await self.claim(run_id)
             try:
@@ -187,7 +197,9 @@ class Workbench:
             await port.close()
 
     def _lifetime(self, binding: Binding, journal: Journal) -> Lifetime:
-        return Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner)
+        life = Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner)
+        life.guard = None if binding.policy is None else Guard(life, binding.policy)
+        return life
 
     def _drive(self, life: Lifetime) -> Run:
         lifetime_id = life.journal.lifetime_id
@@ -279,12 +291,18 @@ class Workbench:
 
 
 def graph_binding(
-    graph: AgentGraph, *, title: str, workbench: Workbench, tools: Iterable[Tool | Callable[..., Any]] = (), resources: Any = None
+    graph: AgentGraph,
+    *,
+    title: str,
+    workbench: Workbench,
+    tools: Iterable[Tool | Callable[..., Any]] = (),
+    resources: Any = None,
+    policy: str | Path | Policy | None = None,
 ) -> Binding:
     """The binding of a plain graph."""
     executor = ToolExecutor(tools, inline=workbench.inline)
     described = {"tools": [tool.manifest() for tool in executor.tools.values()]}
-    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor)
+    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor, policy=policy_of(policy))
 
 
 def start(
@@ -293,14 +311,16 @@ def start(
     *,
     tools: Iterable[Tool | Callable[..., Any]] = (),
     resources: Any = None,
+    policy: str | Path | Policy | None = None,
     workbench: Workbench | None = None,
 ) -> Run:
     """Start a run of `graph` with `input` as what its first Task receives.
 
     `tools` are what nodes may call by `ctx.call_tool`; `resources` is handed to them as `ctx.resources` and not recorded.
+    `policy` is what the run is judged by: a path, a policy's text, or a `wb.Policy`.
     """
     bench = workbench or current()
-    return bench.start(graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources), input)
+    return bench.start(graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources, policy=policy), input)
 
 
 def open(run_id: str, *, workbench: Workbench | None = None) -> Run:
