@@ -63,7 +63,8 @@ EXHAUST = {
     "time: an endless exit": "class C:\n    def __enter__(self): return self\n    def __exit__(self, *a):\n        while True: pass\n"
     "with C():\n    x = 1",
     "time: asyncio": "import asyncio\nasync def f():\n    while True: await asyncio.sleep(0)\nasyncio.run(f())",
-    "time: many tasks": "import asyncio\nasync def f():\n    await asyncio.gather(*[asyncio.sleep(100) for i in range(1000)])\nasyncio.run(f())",
+    "time: many tasks": "import asyncio\nasync def f():\n    await asyncio.gather(*[asyncio.sleep(100) for i in range(1000)])\n"
+    "asyncio.run(f())",
     "time: a regular expression with alternatives": "import re\nre.match('(a|aa)+$', 'a' * 200 + 'b')\nwhile True: pass",
     "time: ten thousand searches": "import re\nwhile True: re.findall('a*b', 'a' * 10**5)",
     "time: exec": "exec('while True: pass')",
@@ -81,7 +82,8 @@ EXHAUST = {
     "recursion: a cyclic value as the last": "x = [1]\nx.append(x)\nx",
     "recursion: a cyclic dict as the last": "x = {}\nx['x'] = x\nx",
     "recursion: a nested value as the last": "x = []\nfor i in range(10 ** 5): x = [x]\nx",
-    "recursion: a nested value that is compared": "x = []\ny = []\nfor i in range(10 ** 5):\n    x = [x]\n    y = [y]\nx == y and 1 / 0\n1 / 0",
+    "recursion: a nested value that is compared": "x = []\ny = []\nfor i in range(10 ** 5):\n    x = [x]\n    y = [y]\n"
+    "x == y and 1 / 0\n1 / 0",
     "json: deep": "import json\njson.loads('[' * 10**5)",
     "json: deep objects": "import json\njson.loads('{\"a\":' * 10**5)",
     "json: a cycle": "import json\nx = []\nx.append(x)\njson.dumps(x)",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import uuid
+import weakref
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from workbench.errors import SandboxError, SandboxLimit, SandboxRefused, UserError
 from workbench.sandbox.box import Sandbox
+from workbench.sandbox.engine import Limits
 from workbench.sandbox.littrs_engine import AVAILABLE
 
 
@@ -97,11 +102,41 @@ def test_files_are_copied_in_and_a_writable_one_back(sandbox: Sandbox, tmp_path:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_directory_or_a_missing_file_is_not_mounted(sandbox: Sandbox, tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UserError, match="is not a file"):
-            sandbox.mount("x", path)
-
-
 async def test_it_can_be_awaited_on_any_loop(sandbox: Sandbox) -> None:
     assert await sandbox.arun("1 + 1") == 2
+
+
+def test_a_variable_is_read_and_looked_for_by_name(sandbox: Sandbox) -> None:
+    sandbox["x"] = {"a": [1, 2]}
+    assert sandbox["x"] == {"a": [1, 2]}
+    assert ("x" in sandbox, "y" in sandbox, "1 +" in sandbox) == (True, False, False)
+    with pytest.raises(KeyError):
+        sandbox["y"]
+
+
+def test_every_limit_can_be_changed_and_what_is_not_given_stays(sandbox: Sandbox) -> None:
+    given = {field.name: getattr(sandbox.session.limits, field.name) * 2 for field in fields(Limits)}
+    for name, value in given.items():
+        sandbox.limit(**{name: value})
+    assert asdict(sandbox.session.limits) == given
+
+
+def test_closing_keeps_everything_and_a_context_manager_closes(sandbox: Sandbox) -> None:
+    with sandbox as box:
+        box.run("x = 'kept'")
+    assert sandbox.session._engine is None
+    assert sandbox.run("x") == "kept"
+
+
+def test_each_sandbox_has_an_id_of_its_own(sandbox: Sandbox) -> None:
+    other = Sandbox()
+    assert uuid.UUID(sandbox.session.sandbox_id) != uuid.UUID(other.session.sandbox_id)
+
+
+def test_a_sandbox_is_collected_when_it_is_forgotten() -> None:
+    box = Sandbox()
+    box.run("x = 1")
+    gone = weakref.ref(box.session)
+    del box
+    gc.collect()
+    assert gone() is None

@@ -108,8 +108,6 @@ class Files(monty.AbstractOS):
         handle = monty.MontyFileHandle(str(path), mode)
         if handle.mode[0] == "r":
             self._content(str(path))
-        elif handle.mode[0] == "x" and self.path_exists(path):
-            raise FileExistsError(f"[Errno 17] File exists: '{path}'")
         else:
             self._store(str(path), b"", keep=handle.mode[0] == "a")
         return handle
