@@ -14,6 +14,8 @@ import workbench as wb
 from workbench.errors import ApprovalPending, RunFailed, RunStopped, UserError
 from workbench.graph.nodes import human
 from workbench.loop import run_sync
+from workbench.ports import InboxItem
+from workbench.record.envelope import HitlResponse
 
 
 class Verdict(BaseModel):
@@ -105,6 +107,64 @@ def test_a_decision_of_another_kind_is_refused(agent):
         asked(run).answer(3)
     run.stop()
     run_sync(run.wait())
+
+
+@pytest.mark.parametrize("decision", ["happened", "answered", "expired"])
+def test_a_decision_of_another_kind_never_reaches_the_record_whoever_sends_it(agent, bench, decision):
+    run = agent.start("write")
+    request = asked(run).request
+    response = HitlResponse(request_id=request.request_id, decision=decision, actor="a page", subject_hash=request.subject_hash)
+    with pytest.raises(UserError, match="is decided by approved, rejected, stop"):
+        run_sync(run.decide(response))
+    item = InboxItem(request.request_id + "x", run.id, response.model_dump_json().encode())
+    run_sync(bench.store.put_decision(item._replace(request_id=request.request_id)))  # as another process could
+    run_sync(asyncio.sleep(0.3))
+    assert run.status == "waiting"
+    run.stop()
+    run_sync(run.wait())
+    run.verify()
+
+
+def test_an_approval_is_for_the_call_that_was_shown_and_no_other(bench):
+    deleted, path = [], ["report.txt"]
+
+    def delete(path: str) -> None:
+        """Delete a file."""
+        deleted.append(path)
+
+    @wb.task(idempotent=True)
+    async def tidy(value, ctx):
+        return await ctx.call_tool("delete", {"path": path[0]})
+
+    tool = wb.Tool.from_function(delete, approval=True)
+    graph = wb.AgentGraph("tidy", nodes=[tidy], edges=[("Start", "tidy"), ("tidy", "End")])
+    run = wb.start(graph, tools=[tool], workbench=bench)
+    pending = asked(run)
+    break_off(bench, run)
+    bench.open(run.id).pending[0].approve()
+    path[0] = "/etc/passwd"
+    with pytest.raises(RunFailed, match="replay differs"):
+        bench.open(run.id).resume(graph=graph, tools=[tool]).result(5)
+    assert (deleted, pending.args) == ([], {"path": "report.txt"})
+
+
+def break_off(bench, run):
+    """What the death of its process leaves of a run."""
+
+    async def cancel():
+        task = bench._live[run.id].task
+        task.cancel()
+        await asyncio.wait({task})
+
+    run_sync(cancel())
+
+
+def test_a_question_knows_which_execution_asked_it(bench):
+    run = wb.start(review(), "draft", workbench=bench)
+    asked(run).answer({"accept": True})
+    run.result(5)
+    by_id = {entry.header.exec_id: entry.header.name for entry in run.entries()}
+    assert {by_id[entry.links.parent_exec_id] for entry in run.entries() if entry.kind == "hitl_event"} == {"ask"}
 
 
 def test_blocking_code_is_told_that_its_run_waits(agent, sent):

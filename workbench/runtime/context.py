@@ -172,7 +172,7 @@ class TaskContext:
         async def perform() -> Any:
             if refused is not None:
                 raise refused
-            return await tools.call(name, args)
+            return await tools.call(name, args, approved=True)
 
         return await self._effect(ordinal, name, args, perform, idempotent=refused is not None or tool is None or tool.idempotent)
 
