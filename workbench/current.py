@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -35,3 +36,14 @@ def current() -> Workbench:
             set_current(_default())
         assert _current is not None
         return _current
+
+
+def _forget() -> None:
+    """In a forked child: the parent's connections, leases and locks are not the child's."""
+    global _lock, _current  # noqa: PLW0603
+    _lock = threading.RLock()
+    _current = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

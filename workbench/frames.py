@@ -231,7 +231,7 @@ def _progress(row: Row, entry: AnyEntry) -> None:
         row["asked"] += 1 if entry.phase == "requested" else -1
         row["status"] = "waiting" if row["asked"] else "running"
     elif isinstance(entry, LifetimeEvent):
-        row["status"] = entry.to_status
+        row["status"] = "waiting" if row["asked"] and entry.phase == "resumed" else entry.to_status
         if entry.phase == "ended":
             row["ended_at"] = entry.header.created_at
             row["value"] = readable(entry.output)

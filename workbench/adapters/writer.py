@@ -105,7 +105,8 @@ class Writer:
 
     def _flushed(self, requests: list[_Request], loop: asyncio.AbstractEventLoop, done: asyncio.Future[list[Any]]) -> None:
         self._working = None
-        _answer(requests, done.result())
+        failure = done.exception()
+        _answer(requests, done.result() if failure is None else [failure] * len(requests))
         if self._asked:
             self._schedule(loop)
 

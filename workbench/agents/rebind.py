@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workbench.agents.agent import agent_binding
 from workbench.agents.codeact import FINISH, CodeActResources
 from workbench.agents.handlers import Handlers
 from workbench.agents.stream import SandboxStream, read_stream
-from workbench.errors import ToolBindingError
+from workbench.errors import ConfigurationError, ToolBindingError
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
 from workbench.record.envelope import Manifest
@@ -30,10 +31,12 @@ async def rebind(
     tools: Iterable[Tool | Callable[..., Any]] = (),
     model: str | ModelClient | Callable[..., str] | None = None,
     schema: Any = None,
+    unattended: bool | None = None,
 ) -> Binding:
     """Bind tools by name, the model by its recorded name unless one is given, and the sandbox by its stream.
 
-    `schema` gives back a pydantic class; without it the answer comes as data, checked against the recorded JSON Schema.
+    `schema` gives back a pydantic class; without it the answer comes as data, checked against the recorded JSON Schema. Whether nobody can
+    be asked (`unattended`) is as it was when the run began, unless it is said anew. Event handlers are not recorded.
 
     Raises:
         ToolBindingError: names every tool that is missing or has changed, with the source of the missing ones.
@@ -45,17 +48,17 @@ async def rebind(
     box, session = _sandbox(settings, items)
     wanted = schema if schema is not None else settings["schema"]
     resources = CodeActResources(
-        client=resolve(model if model is not None else settings["model"]["name"]),
+        client=_client(settings["model"]) if model is None else resolve(model),
         system=settings["system"],
         tools=bound,
-        stream=SandboxStream(session, settings["sandbox_id"], stored=len(items)),
+        stream=SandboxStream(session, settings["sandbox_id"]),
         schema=None if wanted is None else AnswerSchema(wanted),
         temperature=settings["temperature"],
         max_tokens=settings["max_tokens"],
         thinking_tag=settings["thinking_tag"],
         box=box,
     )
-    return agent_binding(
+    binding = agent_binding(
         resources,
         title=manifest.title,
         max_iterations=settings["max_iterations"],
@@ -63,6 +66,20 @@ async def rebind(
         bench=workbench,
         handlers=Handlers(),
     )
+    return replace(binding, unattended=settings.get("unattended", False) if unattended is None else unattended)
+
+
+def _client(recorded: Mapping[str, Any]) -> ModelClient:
+    """The model of the record, made from its name. What that gives must be what was used: a conversation, and the key that goes with it,
+    are not sent anywhere else.
+
+    Raises:
+        ConfigurationError: it is not; then the model has to be given.
+    """
+    client = resolve(recorded["name"])
+    if {"name": client.name, **client.spec()} != dict(recorded):
+        raise ConfigurationError(f"the run used {dict(recorded)}, and its name alone gives {client.spec()}; give model=… to resume it")
+    return client
 
 
 def _sandbox(settings: Mapping[str, Any], items: Sequence[SandboxItem]) -> tuple[Sandbox | None, Session]:

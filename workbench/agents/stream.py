@@ -18,12 +18,9 @@ PayloadChange = Callable[[Payload], Awaitable[Payload]]
 class SandboxStream:
     """The writer of one session's stream. It outlives the runs that use it; each run takes it along as `life.streams`."""
 
-    def __init__(self, session: Session, sandbox_id: str, *, stored: int = 0) -> None:
+    def __init__(self, session: Session, sandbox_id: str) -> None:
         self.session = session
         self.sandbox_id = sandbox_id
-        self._stored = stored
-        """How many of the session's items the journal has."""
-        self._journal: Journal | None = None
         self._plane: DataPlane | None = None
 
     async def attach(self, life: Lifetime) -> None:
@@ -32,12 +29,10 @@ class SandboxStream:
         Raises:
             LeaseHeld: another process uses the sandbox.
         """
-        store = life.plane.state
-        lease = await store.claim(self.sandbox_id, life.worker_id, 15.0)
-        if self._journal is None or self._journal.epoch != lease.epoch:
-            seq, head = await store.head(self.sandbox_id)
-            self._journal = Journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
-        life.streams[self.sandbox_id] = self._journal
+        lease = await life.claim(self.sandbox_id)
+        # From the store and not from the run before: what that one could not store is written again.
+        seq, head = await life.plane.state.head(self.sandbox_id)
+        life.streams[self.sandbox_id] = Journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
         self._plane = life.plane
 
     async def keep_text(self, text: str) -> dict[str, Any]:
@@ -47,9 +42,9 @@ class SandboxStream:
         return blob.model_dump(mode="json")
 
     async def write_new(self, life: Lifetime) -> None:
-        """Write what the session has done since the last time; the run's next commit stores it."""
+        """Write what the session has done since the last time; the run's next commit stores it. Each item is an entry, in order."""
         journal = life.streams[self.sandbox_id]
-        for item in self.session.items[self._stored :]:
+        for item in self.session.items[journal.seq :]:
             status: Status = "FAILED" if item.block is not None and item.block.error is not None else "SUCCEEDED"
             header = Header(
                 lifetime_id=self.sandbox_id,
@@ -62,7 +57,6 @@ class SandboxStream:
             )
             spilled = await _spilled(item, life.plane)
             journal.add(SandboxEvent(seq=journal.next_seq, phase=item.action, header=header, item=spilled))
-            self._stored += 1
 
 
 async def read_stream(plane: DataPlane, sandbox_id: str) -> list[SandboxItem]:

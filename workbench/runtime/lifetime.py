@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from workbench.errors import ReplayDivergence, StoreError
+from workbench.ports import Lease
 from workbench.record.envelope import AnyEntry, Entry, Header, HitlEvent, HitlRequest, HitlResponse, Links, TaskExecution, ToolCallEntry
 from workbench.record.state import RunState, apply
 from workbench.record.values import Message, Status, ToolCall
@@ -35,13 +36,24 @@ RECENT = 32
 class Lifetime:
     """A run's state, its writer, and everything that only the owning process knows."""
 
-    def __init__(self, *, binding: Binding, plane: DataPlane, clock: Clock, journal: Journal, worker_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        binding: Binding,
+        plane: DataPlane,
+        clock: Clock,
+        journal: Journal,
+        worker_id: str,
+        claim: Callable[[str], Awaitable[Lease]],
+    ) -> None:
         self.binding = binding
         self.graph = binding.graph
         self.plane = plane
         self.clock = clock
         self.journal = journal
         self.worker_id = worker_id
+        self.claim = claim
+        """Takes another lifetime, such as a sandbox's stream, for this process; raises LeaseHeld if another has it."""
         self.state = RunState(lifetime_id=journal.lifetime_id)
         self.conversation: list[Message] = []
         self.recorded_calls: dict[str, ToolCall] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,7 @@ class Workbench:
         self.new_id = new_id
         self.inline = inline
         self.owner = owner or owner_id()
+        self._pid = os.getpid()
         self.tenant_id = tenant_id
         """On whose behalf runs are started; what rules and costs of a tenant add up."""
         self.session_id = new_id()
@@ -94,18 +96,23 @@ class Workbench:
         given = await self.plane.payload(value)
         lifetime_id = self.new_id()
         lease = await self.claim(lifetime_id)
-        life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
-        life.state.session_id = self.session_id
-        life.state.tenant_id = self.tenant_id
-        life.write(
-            LifetimeEvent,
-            phase="created",
-            to_status="running",
-            header=life.header(lifetime_id, "created", "PENDING"),
-            manifest=binding.manifest(self._package),
-            input=given,
-        )
-        await life.commit()
+        try:
+            life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+            life.state.session_id = self.session_id
+            life.state.tenant_id = self.tenant_id
+            life.write(
+                LifetimeEvent,
+                phase="created",
+                to_status="running",
+                header=life.header(lifetime_id, "created", "PENDING"),
+                manifest=binding.manifest(self._package),
+                input=given,
+            )
+            await life.commit()
+        except BaseException:
+            binding.tools.close()
+            await self.store.release(lifetime_id, self.owner)
+            raise
         return self._drive(life)
 
     def resume(self, run_id: str, **objects: Any) -> Run:
@@ -172,7 +179,10 @@ class Workbench:
 
         Raises:
             LeaseHeld: another process is working on it.
+            UserError: in a forked child, which must not write with its parent's connections.
         """
+        if os.getpid() != self._pid:
+            raise UserError("this process was forked from the one that connected; call wb.connect() in it")
         return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
 
     async def _free_the_dead(self) -> None:
@@ -197,7 +207,7 @@ class Workbench:
             await port.close()
 
     def _lifetime(self, binding: Binding, journal: Journal) -> Lifetime:
-        life = Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner)
+        life = Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner, claim=self.claim)
         life.guard = None if binding.policy is None else Guard(life, binding.policy)
         return life
 
