@@ -7,7 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 import workbench as wb
-from workbench.errors import ToolBindingError, UserError
+from workbench.adapters.memory import MemoryBlobStore, MemoryEventBus, MemoryKVStore, MemoryStateStore
+from workbench.agents.rebind import _client, rebind
+from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UserError
 from workbench.loop import run_sync
 
 
@@ -89,3 +91,64 @@ def test_a_run_that_has_ended_is_not_resumed(broken_off, bench):
     broken_off.resume(tools=[slow], model=wb.models.Scripted(SCRIPT)).result(10)
     with pytest.raises(UserError, match="has ended"):
         bench.open(broken_off.id).resume(tools=[slow], model=wb.models.Scripted(SCRIPT))
+
+
+def test_a_model_that_its_name_alone_does_not_give_has_to_be_given(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-place")
+    used = wb.models.OpenAI("llama", base_url="http://127.0.0.1:9/v1", api_key="local")
+    with pytest.raises(ConfigurationError, match="give model="):
+        _client({"name": used.name, **used.spec()})
+
+
+def test_nobody_is_asked_after_a_resume_either(bench):
+    def send(to: str) -> str:
+        """Send."""
+        return to
+
+    tool = wb.Tool.from_function(send, approval=True)
+    reply = "```python\ntry:\n    send('ana')\nexcept Exception as e:\n    finish(str(e))\n```"
+    agent = wb.Agent(wb.models.Scripted([reply], delay=0.3), tools=[tool], workbench=bench)
+    run = agent.start("write", unattended=True)
+    run_sync(break_off(bench, run))
+    agent.close()
+    assert "nobody is there" in bench.open(run.id).resume(tools=[tool], model=wb.models.Scripted([reply])).result(10)
+
+
+async def break_off(bench, run):
+    """What the death of its process leaves of a run."""
+    task = bench._live[run.id].task
+    task.cancel()
+    await asyncio.wait({task})
+
+
+class Failing(MemoryStateStore):
+    """A store that refuses one append that holds a sandbox block."""
+
+    armed = False
+
+    async def append(self, entries, epochs):
+        if self.armed and any(b'"action":"block"' in entry.data for entry in entries):
+            self.armed = False
+            raise StoreError("the disk is full")
+        await super().append(entries, epochs)
+
+
+def test_what_a_broken_run_could_not_store_of_its_sandbox_is_stored_by_the_next():
+    store = Failing()
+    bench = run_sync(on_store(store))
+    agent = wb.Agent(wb.models.Scripted(["```python\nx = 42\n```", "```python\nfinish(x)\n```"]), engine="monty", workbench=bench)
+    assert agent.run("first") == 42
+    store.armed = True
+    with pytest.raises(wb.errors.RunInterrupted):
+        agent.run("second")
+    assert agent.run("third") == 42
+    sandbox_id = agent._sandbox.stream.sandbox_id
+    stored = [entry.item.block.block_no for entry in run_sync(bench.plane.entries(sandbox_id)) if entry.item.block is not None]
+    assert stored == list(range(len(stored)))
+    assert len(stored) == len([item for item in agent._sandbox.stream.session.items if item.block is not None])
+    agent.close()
+    bench.close()
+
+
+async def on_store(store):
+    return wb.Workbench(state=store, bus=MemoryEventBus(), blobs=MemoryBlobStore(), kv=MemoryKVStore(), binders={"agent": rebind})

@@ -249,7 +249,11 @@ class MemorySubscription:
                     raise StopAsyncIteration
                 future: asyncio.Future[None] = loop.create_future()
                 self._waiting.append((loop, future))
-            await future
+            try:
+                await future
+            finally:
+                with self._lock:  # a reader that gave up waiting is nobody to wake
+                    self._waiting = [waiting for waiting in self._waiting if waiting[1] is not future]
 
     def _wake(self, woken: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]]) -> None:
         for loop, future in woken:
