@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.current import current
+from workbench.current import current as current
 from workbench.current import set_default as _set_default
 
 if TYPE_CHECKING:  # what type checkers know of the names below
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench.record.values import Message as Message
     from workbench.runtime.run import Run as Run
     from workbench.runtime.workbench import Workbench as Workbench
-    from workbench.runtime.workbench import open as open
+    from workbench.runtime.workbench import open as open  # noqa: A004 - `wb.open` reads like `gzip.open`
     from workbench.runtime.workbench import resume as resume
     from workbench.runtime.workbench import runs as runs
     from workbench.runtime.workbench import start as start

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,12 @@ for name in {names}:
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_type_checkers_know_every_public_name() -> None:
+    imports = [node for node in ast.walk(ast.parse(Path(workbench.__file__).read_text())) if isinstance(node, ast.ImportFrom)]
+    typed = {alias.name: node.module for node in imports for alias in node.names if alias.asname == alias.name}
+    assert typed == {name: module or "workbench" for name, module in PUBLIC.items()}
 
 
 def test_dir_shows_every_public_name() -> None:

@@ -34,11 +34,11 @@ DRAWING = frozenset(_DRAWING.split())
 """What Graphviz draws by, and says nothing of the graph."""
 
 _TOKEN = re.compile(
-    r"""(?P<space>[\s\ufeff]+|//[^\n]*|/\*.*?\*/|^\#[^\n]*)
+    r"""(?P<space>[\s\ufeff]+|//[^\n]*|/\*.*?\*/|\#[^\n]*)
       | (?P<text>"(?:[^"\\]|\\.)*")
       | (?P<word>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?))
       | (?P<mark>->|--|[{}\[\];,=:])""",
-    re.VERBOSE | re.DOTALL | re.MULTILINE,
+    re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?", re.ASCII)
 _RESERVED = frozenset({"strict", "graph", "digraph", "node", "edge", "subgraph"})

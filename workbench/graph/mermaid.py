@@ -1,7 +1,7 @@
 """A drawing of a graph as Mermaid text, and the words that every drawing writes beside an edge.
 
-Tasks are rectangles, Plans hexagons, Start and End circles. PARALLEL edges are thick, JOIN edges dotted, edges taken on an error end in a
-cross, and FINAL edges in a dot.
+Tasks are rectangles, Plans hexagons, Start and End circles. PARALLEL edges are thick, JOIN edges dotted, FINAL edges end in a dot, and
+edges taken on an error or a rejection in a cross.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_mermaid(graph: AgentGraph) -> str:
         lines.append(f"  {ids[name]}{left}{_quoted(title(graph, name))}{right}")
     lines.append("  End((End))")
     for edge in graph.edges:
-        arrow = "--x" if edge.on == "error" else _ARROWS[str(edge.type)]
+        arrow = _ARROWS[str(edge.type)] if edge.on == "success" else "--x"
         said = words(edge)
         lines.append(f"  {ids[edge.source]} {arrow}{f'|{_quoted(said)}|' if said else ''} {ids[edge.target]}")
     return "\n".join(lines) + "\n"

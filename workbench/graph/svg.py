@@ -102,7 +102,7 @@ def _shape(box: Box, node: Node | None, kind: str) -> str:
 def _edges(edges: Sequence[Edge], layout: Layout) -> Iterator[str]:
     ports = _ports(layout)
     for number, (edge, (chain, _)) in enumerate(zip(edges, layout.edges, strict=True)):
-        kind = "error" if edge.on == "error" else str(edge.type).lower()
+        kind = str(edge.type).lower() if edge.on == "success" else "error"
         start, end = ports[number]
         points = [start, *_through(chain), end]
         x, y = end
