@@ -223,7 +223,10 @@ class OnMonty:
             if fed.lost:
                 await self.close()
             if actual != expected:
-                if known := known_difference(code, expected, actual, fed.error.message if fed.error else ""):
+                known = known_difference(code, expected, actual, fed.error.message if fed.error else "")
+                if any(contains_itself(value) for name, value in cpython.scope.items() if name != "__builtins__"):
+                    known = "the text of a value that contains itself"
+                if known:
                     self.tally.known[known] += 1
                     return None
                 self.tally.differences.append(told(blocks, expected, actual) + (f"\n{fed.error.message}" if fed.error else ""))
@@ -265,6 +268,16 @@ def known_difference(code: str, expected: Seen, actual: Seen, message: str) -> s
     if "...}" in str(expected) or "...]" in str(expected) or expected.error == "UnencodableValue":
         return "the text of a value that contains itself"
     return None
+
+
+def contains_itself(value: Any, above: tuple[int, ...] = ()) -> bool:
+    """Whether a list or dict is somewhere inside itself."""
+    if not isinstance(value, (list, tuple, dict)):
+        return False
+    if id(value) in above:
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return any(contains_itself(part, (*above, id(value))) for part in parts)
 
 
 def told(blocks: list[str], expected: Seen, actual: Seen) -> str:

@@ -144,7 +144,7 @@ WIDE: Grammar = {
         "json.dumps(<any>, sort_keys=True)", "round(<number>, <digit>)", "int(<text>)", "list(zip(<list>, <list>))",
         "set(<list>) == set(<list>)",
         "[(i, q) for i, q in enumerate(<list>, start=1)]", "{q['name']: q for q in <list>}", "next(iter(<list>), None)", "tuple(<list>)",
-        "<list>[::-1]", "'%s and %s' % (<any>, <any>)", "(<any>).count(<any>)", "float(<text>)", "type(<any>).__name__",
+        "<list>[::-1]", "'%s and %s' % (<any>, <any>)", "(<any>).count(<literal>)", "float(<text>)", "type(<any>).__name__",
         "math.sqrt(<number>)",
         "math.floor(<number>)", "re.sub('[aé]', 'x', <text>)", "re.findall('[a-z]+', <text>)", "len(set(<list>))",
         "sorted(Counter(<list>).items(), key=str)",
