@@ -214,7 +214,7 @@ def test_quotas_are_errors_with_names(box: Sandbox, folder: Path) -> None:
     box.limit(max_file=100, max_files=250)
     box.mount("work", folder, writable=True)
     error = fails(box, "open('work/a.txt', 'w').write('x' * 101)")
-    assert (error.type, "'/work/a.txt' would have 101 bytes; a file may have 100" in error.message) == ("OSError", True)
+    assert (error.type, "a.txt' would have 101 bytes; a file may have 100" in error.message) == ("OSError", True)
     error = fails(box, "while True:\n    with open('work/a.txt', 'a') as f:\n        f.write('xxxxxxxxxx')")
     assert "Disk quota exceeded" in error.message
     error = fails(box, "for i in range(9): open('work/' + str(i), 'w').write('x' * 90)")
