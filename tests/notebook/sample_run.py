@@ -218,10 +218,11 @@ class Recorder:
         *,
         idempotent: bool = True,
         ms: float = 0,
+        status: str | None = None,
     ) -> None:
         call_id = make_id(self.run_id, "call", parent, ordinal)
         came = None if error else (result if isinstance(result, Payload) else payload(result))
-        self._call(parent, call_id, "outcome", tool, ordinal, args, idempotent, result=came, error=error, ms=ms)
+        self._call(parent, call_id, "outcome", tool, ordinal, args, idempotent, result=came, error=error, ms=ms, status=status)
 
     def call(
         self, parent: str, tool: str, ordinal: int, args: dict[str, Any], result: Any = None, *, ms: float = 120, **outcome: Any
@@ -308,6 +309,7 @@ class Recorder:
         result: Payload | None = None,
         error: ErrorInfo | None = None,
         ms: float = 0,
+        status: str | None = None,
     ) -> None:
         call = ToolCall(
             tool=tool,
@@ -318,7 +320,7 @@ class Recorder:
             result=result,
             error=error,
         )
-        status = "RUNNING" if phase == "intent" else "FAILED" if error else "SUCCEEDED"
+        status = status or ("RUNNING" if phase == "intent" else "FAILED" if error else "SUCCEEDED")
         telemetry = Telemetry(latency_ms=ms) if phase == "outcome" else Telemetry()
         self._add(
             ToolCallEntry,
@@ -511,7 +513,7 @@ def stopped() -> list[AnyEntry]:
     run.now = run.entries[-1].header.created_at + timedelta(seconds=2)
     block = next(entry for entry in reversed(run.entries) if entry.header.name == "task_execute")
     open_call = ErrorInfo(code="outcome_unknown", message="the run was stopped during the call; it may have happened")
-    run.outcome(block.header.exec_id, "get_price", 1, {"symbol": "NVDA", "days": 1}, error=open_call)
+    run.outcome(block.header.exec_id, "get_price", 1, {"symbol": "NVDA", "days": 1}, error=open_call, status="UNKNOWN")
     run.cancel(block.header.exec_id, "task_execute", "stopped", "stopped by ana", index=1)
     run.ended("aborted", reason="stopped by ana")
     return run.entries

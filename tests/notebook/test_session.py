@@ -117,3 +117,22 @@ def test_the_magics_work_in_plain_ipython_too(tmp_path: Path) -> None:
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen == {"magic": 42, "bound": True, "cell": 42, "waited": 42, "wrong": "UsageError", "success": True}
     assert done.stderr == ""
+
+
+DIES = """
+import os
+import workbench as wb
+
+def leave() -> str:
+    os._exit(0)
+
+wb.Agent(wb.models.Scripted(["```python\\nleave()\\n```"]), tools=[leave]).run("Leave in the middle")
+"""
+
+
+def test_a_run_whose_process_died_says_so_and_how_to_go_on(own_kernel: Kernel, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIES], env=isolated(tmp_path), cwd=tmp_path, check=False, timeout=60)
+    (shown,) = own_kernel.run("(left,) = wb.runs()\nleft.show()").done().displays
+    assert shown["text/plain"].startswith("\u25cc interrupted: Leave in the middle")
+    assert "No process works on this run any more. wb.resume('" in shown["text/plain"]
+    assert "tools=[leave])" in shown["text/html"]

@@ -246,6 +246,7 @@ def test_what_was_stopped_says_what_it_was_doing() -> None:
         "stopped",
         None,
     )
+    assert [call["badge"]["word"] for call in step["calls"]] == ["done", "outcome unknown"]
     run = Recorder()
     run.begin()
     run.cancel(run.start("task_llm"), "task_llm", "stopped", "stopped by ana")
@@ -293,7 +294,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_nothing_in_it_seems_to_run() -
     full = view.full()
     hint = "No process works on this run any more. wb.resume('6f1c2b7e', tools=[get_price, send_email]) goes on from its record"
     assert full["summary"]["hint"].startswith(hint)
-    assert full["steps"][1]["badge"]["word"] == "interrupted"
+    assert (full["steps"][1]["badge"]["word"], full["steps"][1]["headline"][:19]) == ("interrupted", "was running 3 lines")
+    assert [call["badge"]["word"] for call in full["steps"][1]["calls"]] == ["done", "outcome unknown"]
     assert {bar["badge"]["word"] for bar in full["timeline"]} == {"done", "interrupted"}
     run = Recorder()
     run.entries = SAMPLES["running"]()
@@ -322,6 +324,7 @@ def ask(kind: Any, args: Any = None, **more: Any) -> Any:
     [
         ("unknown_outcome", None, ["It happened (give the result)", "It did not (run it)"], ["json"]),
         ("approval", None, ["Approve", "Reject"], ["json", "text"]),
+        ("pause", None, ["Go on"], ["text"]),
         ("question", None, ["Answer"], ["any"]),
         ("question", {"type": "string"}, ["Answer"], ["text"]),
         ("question", {"type": "object"}, ["Answer"], ["json"]),
@@ -359,6 +362,18 @@ def test_a_kind_nobody_knows_yet_says_how_code_answers_it() -> None:
     card = drawn(request, Excerpts(str), Recorder().run_id)
     assert (card["choices"], card["fields"], card["code"]) == ([], [], "wb.open('6f1c2b7e').pending")
     assert (card["title"], card["tool"], card["args"]["text"]) == ("Which?", "poll", "a=1")
+
+
+def test_a_question_about_the_whole_run_leaves_an_ended_step_as_it_was() -> None:
+    run = Recorder()
+    run.created("x", kind="graph")
+    run.finish(run.start("one"), "one", output=1)
+    request = run.ask("", "budget", {"rule": "budget"}, kind="pause", title="The run is paused: it has cost $2. May it go on?")
+    step = view_of(run.entries).full()["steps"][0]
+    assert (step["badge"]["word"], step["hold"], step["requests"][0]["args"]["text"]) == ("done", True, "rule budget")
+    run.answer(request, "unpaused")
+    step = view_of(run.entries).full()["steps"][0]
+    assert (step["hold"], step["requests"][0]["answer"]) == (False, "Let go on by ana")
 
 
 def test_a_decision_names_who_made_it() -> None:

@@ -21,18 +21,20 @@ OPTIONS = 6
 """As many choices as there are buttons for; a question with more has a field."""
 
 _LOOK = "The call was begun and nobody knows whether it took effect. Look where its effect would show, then say which it was."
+_PAUSED = "If it goes on, the rule that paused it holds no longer for this run; from code it can be given a new limit instead."
 _STOP: Choice = {"decision": "stop", "label": "Stop the run", "value": None}
 
 
 def drawn(asked: HitlRequest, texts: Excerpts, run_id: str) -> dict[str, Any]:
     """A question as its card shows it; `wire.Request` says what each part is."""
-    a_call = asked.kind != "question"
+    a_call = asked.kind not in ("question", "pause")
+    about = f"rule {asked.tool}" if asked.kind == "pause" else shown.payload_text(asked.args)
     return {
         "id": asked.request_id,
         "kind": str(asked.kind),
         "title": texts.line(asked.title, 300),
         "tool": texts.line(asked.tool, 80) if a_call else "",
-        "args": texts.whole(shown.arguments_text(asked.args) if a_call else shown.payload_text(asked.args)),
+        "args": texts.whole(shown.arguments_text(asked.args) if a_call else about),
         "subject_hash": asked.subject_hash,
         "say": _sentences(asked, texts.redact),
         "fields": _fields(asked, texts.redact),
@@ -43,7 +45,7 @@ def drawn(asked: HitlRequest, texts: Excerpts, run_id: str) -> dict[str, Any]:
 
 def _sentences(asked: HitlRequest, redact: Redact) -> list[str]:
     """What to consider before answering."""
-    said = [_LOOK] if asked.kind == "unknown_outcome" else []
+    said = [{"unknown_outcome": _LOOK, "pause": _PAUSED}[asked.kind]] if asked.kind in ("unknown_outcome", "pause") else []
     if asked.answer_schema is not None and asked.answer_schema != {"type": "string"} and not _options(asked.answer_schema):
         schema = redact(json.dumps(asked.answer_schema, ensure_ascii=False))
         said.append(f"The answer must match this JSON Schema: {visible(schema)[:FIELD]}")
@@ -61,6 +63,8 @@ def _fields(asked: HitlRequest, redact: Redact) -> list[Field]:
             arguments = _editable(asked.args, redact)
             changed = [_value("Change the arguments (as JSON) before approving", "approved", start=arguments)]
             return [*(changed if arguments else []), _note("A note (with a rejection, the agent is told)", "approved", "rejected")]
+        case "pause":
+            return [_note("A note, for the record", "unpaused")]
         case "question":
             kind = None if asked.answer_schema is None else asked.answer_schema.get("type")
             if asked.answer_schema is not None and _options(asked.answer_schema):
@@ -81,6 +85,8 @@ def _choices(asked: HitlRequest) -> list[Choice]:
             return [_choice("happened", "It happened (give the result)"), _choice("did_not_happen", "It did not (run it)"), _STOP]
         case "approval":
             return [_choice("approved", "Approve"), _choice("rejected", "Reject"), _STOP]
+        case "pause":
+            return [_choice("unpaused", "Go on"), _STOP]
         case "question":
             options = _options(asked.answer_schema or {})
             given = [_choice("answered", label, value) for label, value in options]
@@ -91,6 +97,8 @@ def _choices(asked: HitlRequest) -> list[Choice]:
 
 def _in_code(asked: HitlRequest, run_id: str) -> str:
     """How to answer it from code, in this process or another."""
+    if asked.kind == "pause":
+        return f"wb.open({run_id[:8]!r}).unpause(limits={{{asked.tool[:60]!r}: …}})"
     how = {"unknown_outcome": "  # .did_not_happen()", "approval": "  # .approve()", "question": "  # .answer(…)"}.get(asked.kind, "")
     return f"wb.open({run_id[:8]!r}).pending{how}"
 

@@ -18,7 +18,6 @@ from workbench.record.envelope import AnyEntry, HitlResponse
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.run import Run
-from workbench.schemas import AnswerSchema
 
 ACTOR = "notebook"
 
@@ -30,7 +29,7 @@ class Drawing:
         self._run = run
         self._live = self._open() if interactive else None
         # Displayed now even when there is nothing to see yet: its place is above whatever the cell shows next.
-        shown = self._live.widget if self._live is not None else {"text/plain": repr(run) if run.live else ""}
+        shown = self._live.widget if self._live is not None else {"text/plain": "" if run.done else repr(run)}
         self._handle = display(shown, raw=self._live is None, display_id=True)
 
     async def watch(self) -> None:
@@ -78,18 +77,12 @@ class Drawing:
 
     def _decide(self, message: dict[str, Any]) -> None:
         """A decision from the page. It binds to the text the person saw: an outdated one is refused when it is taken up."""
-        asked = self._run.state.requests.get(message["request_id"])
         value = None
         if message.get("value_json") is not None:
             try:
                 value = json.loads(message["value_json"])
             except ValueError as error:
                 raise UserError(f"this is not valid JSON: {error}") from error
-            if asked is not None and asked.answer_schema is not None:
-                checked = AnswerSchema(asked.answer_schema).check(value)
-                if checked.problems:
-                    raise UserError("the answer does not have the expected shape: " + "; ".join(checked.problems))
-                value = checked.value
         response = HitlResponse(
             request_id=message["request_id"],
             decision=message["decision"],

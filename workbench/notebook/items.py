@@ -121,6 +121,13 @@ class StepItem(Item):
             parts.append("answered")
         self.set(version, headline=", ".join(parts))
 
+    def was(self, version: int, *, past: bool) -> None:
+        """Nobody works on it any more, or somebody does again: the headline says `was running` or `running`."""
+        self.did = self.did.removeprefix("was ")
+        if past and self.did in ("running", "asking the model"):
+            self.did = f"was {self.did}"
+        self.say(version)
+
     def cut_off(self) -> None:
         """It was ended before it was done: say so of what it was doing."""
         if self.did in ("running", "asking the model"):

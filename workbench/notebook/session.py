@@ -154,7 +154,7 @@ class NotebookSession:
 
     def show(self, run: Run) -> None:
         """Draw a run as it stands in the record; one that somebody works on, here or elsewhere, is followed where a loop can do it."""
-        follow = _loop_is_running() and run.status in GOING_ON
+        follow = _loop_is_running() and (run.live or (run.status in GOING_ON and not self._headless()))
         drawing = self._draw(run, interactive=follow and not self._headless())
         if follow:
             self._watch(drawing)

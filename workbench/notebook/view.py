@@ -108,6 +108,10 @@ class RunView:
         self._broken = [step for step in self._steps if step.data["end_ms"] is None and step.data["badge"] == BADGES["running"]]
         for step in self._broken:
             step.set(self.version, badge=BADGES["interrupted"], hold=True)
+            step.was(self.version, past=True)
+        for call_id, call in self._calls.items():
+            call.set(self.version, badge=BADGES["unknown"])
+            self._touch(self._owner.get(call_id))
         self._timeline.mark(self.version, BADGES["interrupted"])
 
     def _mended(self) -> None:
@@ -116,6 +120,7 @@ class RunView:
             self._timeline.mark(self.version, BADGES["running"])
         for step in self._broken:
             step.set(self.version, badge=BADGES["running"])
+            step.was(self.version, past=False)
         self._broken = []
 
     def _how_to_go_on(self) -> str:
@@ -374,7 +379,8 @@ class RunView:
         self._calls[entry.header.exec_id] = item
 
     def _came_back(self, entry: ToolCallEntry) -> None:
-        call, badge = entry.call, BADGES["error" if entry.call.error else "done"]
+        call = entry.call
+        badge = BADGES["unknown" if entry.header.status == "UNKNOWN" else "error" if call.error else "done"]
         self._timeline.close(self.version, entry.header.exec_id, self._at(entry), badge)
         step, item = self._owner.get(entry.header.exec_id), self._calls.pop(entry.header.exec_id, None)
         if step is None or item is None:
@@ -404,7 +410,7 @@ class RunView:
         )
         step.requests.append(item)
         self._owner[asked.request_id], self._asked[asked.request_id] = step, item
-        step.set(self.version, badge=BADGES["waiting"], hold=True)
+        step.set(self.version, badge=BADGES["waiting"] if step.data["end_ms"] is None else step.data["badge"], hold=True)
         self._timeline.pause(self.version, step, now)
         self._timeline.open(self.version, asked.request_id, "human", step, now=now, label="waiting for you")
         self._touch(step)
@@ -422,7 +428,9 @@ class RunView:
             note=self._texts.optional(answer.note, step),
             took=shown.duration_text(now - item.data["asked_ms"]),
         )
-        if step.data["end_ms"] is None and not any(item.data["open"] for item in step.requests):
+        if step.data["end_ms"] is not None:
+            step.set(self.version, hold=step.data["badge"]["tone"] in ("bad", "wait"))
+        elif not any(item.data["open"] for item in step.requests):
             step.set(self.version, badge=BADGES["running"])
             self._timeline.go_on(self.version, step, now)
         self._touch(step)

@@ -80,6 +80,7 @@ DECISIONS: dict[str, str] = {
     "rejected": "Rejected by {}",
     "answered": "Answered by {}",
     "expired": "Nobody decided in time",
+    "unpaused": "Let go on by {}",
     "stop": "Stopped by {}",
 }
 """A decision in words; the braces stand for who made it."""
