@@ -16,6 +16,7 @@ from workbench.errors import SandboxError, SandboxLimit, SandboxRefused, UserErr
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.engine import Limits
 from workbench.sandbox.littrs_engine import AVAILABLE
+from workbench.tools.tool import Tool
 
 
 @pytest.fixture
@@ -140,3 +141,15 @@ def test_a_sandbox_is_collected_when_it_is_forgotten() -> None:
     del box
     gc.collect()
     assert gone() is None
+
+
+def test_a_tool_that_needs_an_approval_is_refused_where_nobody_is_asked(sandbox: Sandbox) -> None:
+    sent: list[str] = []
+
+    def send(text: str) -> None:
+        sent.append(text)
+
+    sandbox.tool(Tool.from_function(send, approval=True))
+    with pytest.raises(SandboxError, match="send needs a person's approval"):
+        sandbox.run("send('hello')")
+    assert sent == []

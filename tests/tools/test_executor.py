@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, field_validator
 
-from workbench.errors import ToolError, ToolFailed, ToolInputInvalid, ToolNotFound, ToolOutputInvalid, ToolTimeout
+from workbench.errors import ToolDenied, ToolError, ToolFailed, ToolInputInvalid, ToolNotFound, ToolOutputInvalid, ToolTimeout
 from workbench.record import codec
 from workbench.record.values import ToolCall
 from workbench.tools import Tool, ToolExecutor, tool
+from workbench.tools.recorded import recorded_call
 
 CANARY = "sk-canary-123456789"
 LIMIT = 0.05
@@ -419,7 +420,7 @@ async def test_secrets_in_an_exception_are_hidden_from_the_model(executor: ToolE
     with pytest.raises(ToolFailed, match=r"^401 for \*{10} and \*{10}$"):
         await executor.call("connect", args)
     record = await executor.execute("connect", {"token": SecretStr(CANARY), "nested": {}})
-    assert record.args.inline == {"token": {"secret": "token"}, "nested": {}}
+    assert record.args.inline == {"token": {"secret": "token"}, "nested": {"secret": "nested"}}
     assert CANARY not in caplog.text + repr([vars(entry) for entry in caplog.records])
     assert CANARY not in record.model_dump_json()
 
@@ -559,3 +560,39 @@ async def test_all_tool_errors_are_one_family(executor: ToolExecutor) -> None:
         with pytest.raises(kind) as caught:
             await executor.call(name, args)
         assert isinstance(caught.value, ToolError)
+
+
+async def test_a_call_that_needs_an_approval_is_made_only_by_who_has_one(executor: ToolExecutor) -> None:
+    sent: list[str] = []
+
+    def send(to: str) -> None:
+        sent.append(to)
+
+    executor.register(Tool.from_function(send, approval=lambda args: args["to"] == "board"))
+    await executor.call("send", {"to": "ana"})
+    with pytest.raises(ToolDenied, match="send needs a person's approval"):
+        await executor.call("send", {"to": "board"})
+    denied = await executor.execute("send", {"to": "board"})
+    assert denied.error is not None
+    assert denied.error.code == "tool_denied"
+    assert sent == ["ana"]
+    await executor.call("send", {"to": "board"}, approved=True)
+    assert sent == ["ana", "board"]
+
+
+async def test_what_goes_to_a_secret_parameter_is_recorded_by_name(executor: ToolExecutor) -> None:
+    def login(user: str, password: SecretStr | None = None, keys: list[SecretStr] | None = None) -> str:
+        return user
+
+    executor.register(login)
+    record = await executor.execute("login", {"user": "ana", "password": CANARY, "keys": [CANARY]})
+    assert record.args.inline == {"user": "ana", "password": {"secret": "password"}, "keys": {"secret": "keys"}}
+    assert (await executor.execute("login", {"user": "ana", "password": None})).args.inline == {"user": "ana", "password": None}
+
+
+def test_a_secret_in_a_call_that_fits_no_signature_is_hidden_too() -> None:
+    def login(user: str, password: SecretStr) -> None: ...
+
+    tool = Tool.from_function(login)
+    assert recorded_call(tool, ("ana",), {"password": CANARY}) == (("ana",), {"password": {"secret": "password"}})
+    assert CANARY not in repr(recorded_call(tool, ("ana", CANARY, CANARY), {"pasword": CANARY, "": CANARY}))

@@ -42,3 +42,7 @@ def test_every_step_leaves_the_one_before_unchanged() -> None:
 def test_mistakes_are_named(build: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         build()
+
+
+def test_a_described_function_can_need_an_approval() -> None:
+    assert INFO.tool(lambda query, limit: [], approval=True).asks({"query": "x"})

@@ -31,6 +31,7 @@ from workbench.sandbox import clock
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.engine import ProgramEnd
 from workbench.schemas import AnswerSchema
+from workbench.tools.recorded import recorded_call
 from workbench.tools.tool import Tool
 
 
@@ -98,7 +99,14 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
     program = _Program(resources.tools, ctx)
     finishers = [name for name, tool in resources.tools.items() if tool.finish]
     try:
-        result = await session.run(value["code"], program.call, tools=list(resources.tools), finishers=finishers, system=program.system)
+        result = await session.run(
+            value["code"],
+            program.call,
+            tools=list(resources.tools),
+            finishers=finishers,
+            system=program.system,
+            recorded=lambda name, args, kwargs: recorded_call(resources.tools.get(name), args, kwargs),
+        )
     finally:
         ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)
         await ctx.keep(resources.stream)
@@ -211,5 +219,6 @@ class _Program:
         try:
             bound = tool.bind(args, kwargs)
         except ToolInputInvalid as error:
-            return await self._ctx.call_tool(tool.name, {"args": list(args), "kwargs": kwargs}, refused=error)
+            shown, named = recorded_call(tool, args, kwargs)
+            return await self._ctx.call_tool(tool.name, {"args": list(shown), "kwargs": named}, refused=error)
         return await self._ctx.call_tool(tool.name, bound)

@@ -32,6 +32,7 @@ from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.requests import approval, approval_id, question, unknown_outcome
 from workbench.schemas import AnswerSchema
 from workbench.tools.executor import error_info, safe_text
+from workbench.tools.recorded import recorded_args, with_secrets
 
 logger = logging.getLogger("workbench.task")
 
@@ -188,7 +189,7 @@ class TaskContext:
                 asks = asks or approval_id(life, call_id) in life.answers
             else:
                 with self.off_the_clock():
-                    asks = await life.guard.judge_call(self._ref, call_id, name, args, ordinal) or asks
+                    asks = await life.guard.judge_call(self._ref, call_id, name, self._kept(name, args), ordinal) or asks
         return await self._approved(call_id, name, args) if asks else args
 
     async def _approved(self, call_id: str, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -201,10 +202,10 @@ class TaskContext:
         if life.binding.unattended:
             raise ToolDenied(f"{name!r} needs a person's approval, and nobody is there to give it")
         with self.off_the_clock():
-            response = await life.ask(approval(life, call_id, name, await life.plane.payload(dict(args))), within=self.exec_id)
+            response = await life.ask(approval(life, call_id, name, await life.plane.payload(self._kept(name, args))), within=self.exec_id)
         match response.decision:
             case "approved":
-                return args if response.value is None else await life.plane.value(response.value)
+                return args if response.value is None else with_secrets(await life.plane.value(response.value), args)
             case "stop":
                 life.stop(f"stopped by {response.actor}, who was asked to approve {name!r}")
                 raise ToolDenied("the run was stopped")
@@ -300,7 +301,7 @@ class TaskContext:
             if settled is not None:
                 return await self._finish(call_id, settled, 0.0)
         else:
-            payload = await life.plane.payload(dict(args))
+            payload = await life.plane.payload(self._kept(name, args))
             call = ToolCall(tool=name, ordinal=ordinal, args=payload, idempotency_key=call_id, idempotent=idempotent)
             life.write(ToolCallEntry, phase="intent", header=life.header(call_id, name, "RUNNING"), links=self._within(), call=call)
             await life.commit()
@@ -345,7 +346,7 @@ class TaskContext:
     async def _compare(self, recorded: ToolCall, name: str, args: Mapping[str, Any]) -> None:
         """Make sure that a call is the one that the record has at its place."""
         expected = (recorded.tool, digest(await self._life.plane.value(recorded.args)))
-        actual = (name, digest(dict(args)))
+        actual = (name, digest(self._kept(name, args)))
         if expected != actual:
             raise ReplayDivergence(f"call {recorded.ordinal} of {self._ref.name}", expected=expected, actual=actual)
 
@@ -370,6 +371,10 @@ class TaskContext:
             case _:
                 self._life.stop(f"stopped by {response.actor}, who did not know whether {call.tool!r} had happened")
                 return call.model_copy(update={"error": error_info(ToolDenied("the run was stopped"))})
+
+    def _kept(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What the record keeps of a call's arguments: secrets are not in it, when they are written, compared or shown to a person."""
+        return recorded_args(self._life.binding.tools.tools.get(name), args)
 
     def _within(self) -> Links:
         return Links(parent_exec_id=self.exec_id)

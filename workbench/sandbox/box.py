@@ -17,6 +17,7 @@ from workbench.sandbox.engine import BlockResult, Limits
 from workbench.sandbox.mounts import Mounts
 from workbench.sandbox.session import EngineChoice, Session
 from workbench.tools.executor import ToolExecutor
+from workbench.tools.recorded import recorded_call
 from workbench.tools.schema import stub
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -281,11 +282,15 @@ class Sandbox:
 
     async def _run(self, code: str) -> BlockResult:
         self._free()
-        result = await self.session.run(code, self._call, tools=tuple(self.executor.tools), finishers=())
+        tools = tuple(self.executor.tools)
+        result = await self.session.run(code, self._call, tools=tools, finishers=(), recorded=self._recorded)
         if result.error is not None:
             kind = _RAISED.get(result.error.code, SandboxError)
             raise kind(result.error.type or "Exception", result.error.message, result.error.line, result.prints)
         return result
+
+    def _recorded(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return recorded_call(self.executor.tools.get(name), args, kwargs)
 
     async def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self.executor.call(name, self.executor.tools[name].bind(args, kwargs))

@@ -20,6 +20,9 @@ HostCall = Callable[[str, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
 An exception it raises is raised inside the sandbox, where code can catch it. `ProgramEnd` ends the program instead.
 """
 
+Recorded = Callable[[str, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+"""What the stream keeps of a call's arguments: (tool name, positional arguments, keyword arguments) → the same without secrets."""
+
 
 class ProgramEnd(Exception):
     """Raised by a `HostCall`: the program has reached its end (`finish`) or was stopped. Sandbox code cannot catch it."""

@@ -14,7 +14,7 @@ from workbench.errors import ReplayDivergence, ToolFailed, UnencodableValue, Wor
 from workbench.record.codec import decode_value, encode_value, roundtrip
 from workbench.record.sandbox_items import RecordedCall
 from workbench.record.values import ErrorInfo, Payload
-from workbench.sandbox.engine import HostCall, Limits, ProgramEnd, Raised
+from workbench.sandbox.engine import HostCall, Limits, ProgramEnd, Raised, Recorded
 from workbench.sandbox.weight import told, weight
 
 PATIENCE = 60.0
@@ -34,7 +34,14 @@ class Journal:
     """Answers the calls of one block and remembers them in `calls`."""
 
     def __init__(
-        self, where: str, raisable: Raisable, *, limits: Limits, recorded: Sequence[RecordedCall] = (), live: HostCall | None = None
+        self,
+        where: str,
+        raisable: Raisable,
+        *,
+        limits: Limits,
+        recorded: Sequence[RecordedCall] = (),
+        live: HostCall | None = None,
+        form: Recorded | None = None,
     ) -> None:
         self.calls: list[RecordedCall] = []
         self.hit_limit: str | None = None
@@ -49,12 +56,13 @@ class Journal:
         self._traffic = 0
         self._recorded = recorded
         self._live = live
+        self._form = form
         self._waiting: asyncio.Task[RecordedCall] | None = None
         self._unanswered: RecordedCall
 
     def again(self, live: HostCall | None) -> Journal:
         """A journal for running the same block once more: what was answered stays answered."""
-        return Journal(self._where, self._raisable, limits=self._limits, recorded=tuple(self.calls), live=live)
+        return Journal(self._where, self._raisable, limits=self._limits, recorded=tuple(self.calls), live=live, form=self._form)
 
     async def call(self, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer one call; raises `Raised` into the program, or `ProgramEnd`, or `Parked` when the answer is long in coming."""
@@ -62,8 +70,8 @@ class Journal:
         if place < len(self._recorded):
             recorded = self._recorded[place]
             given = recorded.args if recorded.args == _TOO_BIG else self._given(tool, args, kwargs)
-            if (recorded.tool, recorded.args.inline) != (tool, given.inline):
-                expected, actual = (recorded.tool, recorded.args.inline), (tool, given.inline)
+            expected, actual = (recorded.tool, recorded.args.inline), (tool, _as_recorded(recorded.args.inline, given.inline))
+            if expected != actual:
                 self.divergence = ReplayDivergence(f"{self._where}, call {place}", expected=expected, actual=actual)
                 raise ProgramEnd
             self.calls.append(recorded)
@@ -79,7 +87,8 @@ class Journal:
             self.calls.append(RecordedCall(tool=tool, args=_TOO_BIG, error=refused))
         else:
             self._count(size)
-            await self._ask(self._live, tool, args, kwargs, self._given(tool, args, kwargs))
+            kept = (args, kwargs) if self._form is None else self._form(tool, args, kwargs)
+            await self._ask(self._live, tool, args, kwargs, self._given(tool, *kept))
         return self._answer(self.calls[-1])
 
     def _count(self, size: int) -> None:
@@ -153,6 +162,21 @@ class Journal:
         except Exception as failure:  # noqa: BLE001 - whatever a tool raises belongs to the program that called it
             error = _described(failure)
         return RecordedCall(tool=tool, args=given, error=error)
+
+
+def _as_recorded(recorded: Any, given: Any) -> Any:
+    """Arguments that are given again, without what was a secret when they were recorded: nobody knows any more which it was."""
+    if not isinstance(recorded, dict) or recorded.keys() != {"args", "kwargs"}:
+        return given
+    args, kwargs = recorded["args"], recorded["kwargs"]
+    return {
+        "args": [args[place] if place < len(args) and _is_secret(args[place]) else arg for place, arg in enumerate(given["args"])],
+        "kwargs": {name: kwargs[name] if _is_secret(kwargs.get(name)) else arg for name, arg in given["kwargs"].items()},
+    }
+
+
+def _is_secret(arg: Any) -> bool:
+    return isinstance(arg, dict) and arg.keys() == {"secret"}
 
 
 def _described(failure: Exception) -> ErrorInfo:

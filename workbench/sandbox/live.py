@@ -11,7 +11,7 @@ from workbench.record.codec import encode_value
 from workbench.record.sandbox_items import EngineName, SandboxBlock
 from workbench.record.values import ErrorInfo
 from workbench.sandbox import faithful, source, stream
-from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Unfit
+from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Recorded, Unfit
 from workbench.sandbox.journal import Journal, Parked
 from workbench.sandbox.littrs_engine import WorkerGone
 from workbench.sandbox.lowering import Program
@@ -26,7 +26,16 @@ _ROLLED_BACK = "; the block's variables were rolled back, the tool calls it made
 class LiveBlock:
     """One live block on its way through the engines."""
 
-    def __init__(self, session: Session, code: str, tools: frozenset[str], finishers: frozenset[str], host: HostCall) -> None:
+    def __init__(
+        self,
+        session: Session,
+        code: str,
+        tools: frozenset[str],
+        finishers: frozenset[str],
+        host: HostCall,
+        *,
+        form: Recorded | None,
+    ) -> None:
         self.session = session
         self.code = code
         self.tools = tools
@@ -39,7 +48,7 @@ class LiveBlock:
         self.block_no = session.block_no
         self.output = _output(session.limits)
         where = f"{session.sandbox_id}, block {self.block_no}"
-        self.journal = Journal(where, raisable, limits=session.limits, live=host)
+        self.journal = Journal(where, raisable, limits=session.limits, live=host, form=form)
 
     async def result(self) -> BlockResult:
         began = time.perf_counter()

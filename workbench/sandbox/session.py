@@ -18,7 +18,7 @@ from workbench.record.codec import encode_value
 from workbench.record.sandbox_items import EngineName, SandboxBlock, SandboxItem
 from workbench.record.values import ErrorInfo, Payload
 from workbench.sandbox import clock, faithful, source, stream
-from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Unfit
+from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Recorded, Unfit
 from workbench.sandbox.files import Files, Mounting, inside
 from workbench.sandbox.idle import rest
 from workbench.sandbox.journal import Journal
@@ -105,11 +105,13 @@ class Session:
         tools: Collection[str] = (),
         finishers: Collection[str] = ("finish",),
         system: HostCall = clock.answer,
+        recorded: Recorded | None = None,
     ) -> BlockResult:
         """Run one block and append it to the stream; whatever the code does is in the result.
 
         `tools` are the names the code can call; `call` answers them. `finishers` are those among them that end the program. `system`
-        answers the clock and randomness, under names that start with `os.`.
+        answers the clock and randomness, under names that start with `os.`. `recorded` takes the secrets out of
+        the arguments that the stream keeps.
         """
 
         async def host(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -117,7 +119,7 @@ class Session:
 
         async with self._lock:
             await self._bring_in()
-            run = LiveBlock(self, source.normal(code), frozenset(tools), frozenset(finishers), host)
+            run = LiveBlock(self, source.normal(code), frozenset(tools), frozenset(finishers), host, form=recorded)
             try:
                 result = await run.result()
             except asyncio.CancelledError:

@@ -16,9 +16,19 @@ import typing
 import uuid
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-_SHOWN_AS: dict[type, str] = {type(None): "None", pathlib.PurePath: "str", uuid.UUID: "str", SecretStr: "str", BaseException: "str"}
+SECRETS = (SecretStr, SecretBytes, Secret)
+"""The types whose values never reach a record or a model."""
+
+_SHOWN_AS: dict[type, str] = {
+    type(None): "None",
+    pathlib.PurePath: "str",
+    uuid.UUID: "str",
+    SecretStr: "str",
+    SecretBytes: "bytes",
+    BaseException: "str",
+}
 _FRAMES = {"DataFrame": "list[dict]", "Series": "list", "Index": "list", "ndarray": "list"}
 _FRAME_PACKAGES = {"pandas", "numpy"}
 
@@ -69,6 +79,18 @@ def record_fields(annotation: Any) -> dict[str, Any] | None:
     if dataclasses.is_dataclass(annotation) or hasattr(annotation, "__required_keys__"):
         return dict(typing.get_type_hints(annotation))
     return None
+
+
+def holds_secret(annotation: Any, within: frozenset[Any] = frozenset()) -> bool:
+    """Whether a value of this type is a secret or has one in it, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, SECRETS):
+        return True
+    fields = record_fields(annotation)
+    if fields is not None and annotation in within:
+        return False
+    inner = [get_origin(annotation), *get_args(annotation), *(fields or {}).values()]
+    deeper = within if fields is None else within | {annotation}
+    return any(holds_secret(each, deeper) for each in inner if each is not None)
 
 
 def fields_text(annotation: Any) -> str:

@@ -25,9 +25,10 @@ from types import MappingProxyType
 from typing import Any
 
 import stamina
-from pydantic import SecretBytes, SecretStr
+from pydantic import Secret, SecretBytes, SecretStr
 
 from workbench.errors import (
+    ToolDenied,
     ToolError,
     ToolFailed,
     ToolInputInvalid,
@@ -40,6 +41,7 @@ from workbench.errors import (
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
+from workbench.tools.recorded import recorded_args
 from workbench.tools.thread import Outcome, ToolThread, outcome_of
 from workbench.tools.tool import Tool
 from workbench.tools.validation import check_result, validate_arguments
@@ -104,10 +106,13 @@ class ToolExecutor:
         self._tools[made.name] = made
         return made
 
-    async def call(self, name: str, args: Mapping[str, Any]) -> Any:
+    async def call(self, name: str, args: Mapping[str, Any], *, approved: bool = False) -> Any:
         """Run a tool with arguments by name and return its value in the record's types.
 
+        `approved` says that whoever had to decide about the call has: without it a call that needs a person's approval is refused.
+
         Raises:
+            ToolDenied: the call needs an approval and has none; nothing was run.
             ToolNotFound, ToolInputInvalid: nothing was run.
             ToolTimeout: it did not return in time; whether it had an effect is unknown.
             ToolFailed: it raised; `type` is the exception's class name, the text is safe for a model.
@@ -116,7 +121,7 @@ class ToolExecutor:
         started = time.perf_counter()
         logger.info("tool started", extra={"tool_name": name})
         try:
-            value = await self._call(name, args)
+            value = await self._call(name, args, approved)
         except BaseException as error:
             duration = round((time.perf_counter() - started) * 1000, 3)
             code = error.code if isinstance(error, ToolError) else type(error).__name__
@@ -126,7 +131,13 @@ class ToolExecutor:
         return value
 
     async def execute(
-        self, name: str, args: Mapping[str, Any], *, ordinal: int | None = None, idempotency_key: str | None = None
+        self,
+        name: str,
+        args: Mapping[str, Any],
+        *,
+        ordinal: int | None = None,
+        idempotency_key: str | None = None,
+        approved: bool = False,
     ) -> ToolCall:
         """Run a tool and return what was asked and what came of it, a result or an error, whatever the tool or the caller did wrong."""
         ordinal = next(self._ordinals) if ordinal is None else ordinal
@@ -135,12 +146,12 @@ class ToolExecutor:
             tool=str(name),
             ordinal=ordinal,
             # Encoded before the call: a tool that changes its arguments must not change what it was asked.
-            args=Payload(inline=_encoded(args)),
+            args=Payload(inline=_encoded(known, args)),
             idempotency_key=idempotency_key or make_id(self._scope, name, ordinal),
             idempotent=known is not None and known.idempotent,
         )
         try:
-            value = await self.call(name, args)
+            value = await self.call(name, args, approved=approved)
             result = Payload(inline=codec.encode_value(value))
         except (ToolError, UnencodableValue) as error:
             return asked.model_copy(update={"error": error_info(error)})
@@ -152,7 +163,7 @@ class ToolExecutor:
             self._thread.stop()
             self._thread = None
 
-    async def _call(self, name: str, args: Mapping[str, Any]) -> Any:
+    async def _call(self, name: str, args: Mapping[str, Any], approved: bool) -> Any:
         tool = self._find(name)
         if not isinstance(args, Mapping):
             raise ToolInputInvalid(f"{tool.signature} was called with a {type(args).__name__} instead of a dict of arguments")
@@ -161,6 +172,8 @@ class ToolExecutor:
         except Exception as error:
             raise ToolInputInvalid(f"{tool.signature}: the arguments cannot be read, {type(error).__name__}") from error
         ready = validate_arguments(tool, tool.bind((), given))
+        if not approved and tool.asks(given):
+            raise ToolDenied(f"{tool.name} needs a person's approval, and outside a run nobody is asked; have an agent or a graph call it")
         value = await self._attempts(tool, ready, secrets(ready))
         try:
             result = plain(value)
@@ -285,7 +298,7 @@ def safe_text(error: BaseException, hidden: Iterable[str]) -> str:
 
 
 def secrets(ready: _Ready) -> tuple[str, ...]:
-    """The texts of all SecretStr values among the arguments, the longest first so that none hides a part of another."""
+    """The texts of all secrets among the arguments, the longest first so that none hides a part of another."""
     found: set[str] = set()
     waiting: list[Any] = [*ready[0], *ready[1].values()]
     while waiting:
@@ -294,6 +307,8 @@ def secrets(ready: _Ready) -> tuple[str, ...]:
             found.add(value.get_secret_value())
         elif isinstance(value, SecretBytes):
             found.add(value.get_secret_value().decode("utf-8", "replace"))
+        elif isinstance(value, Secret):
+            found.add(str(value.get_secret_value()))
         elif isinstance(value, Mapping):
             waiting.extend(value.values())
         elif isinstance(value, (list, tuple)):
@@ -335,11 +350,9 @@ async def _caught(start: Callable[[], Any]) -> Outcome:
         return Outcome(error=error)
 
 
-def _encoded(args: Any) -> Any:
-    """The recorded form of the arguments: secrets by name, never as text; what has no form at all is named."""
+def _encoded(tool: Tool | None, args: Any) -> Any:
+    """The recorded form of the arguments; what has no form at all is named."""
     try:
-        if isinstance(args, Mapping):
-            args = {name: {"secret": name} if isinstance(value, (SecretStr, SecretBytes)) else value for name, value in args.items()}
-        return codec.encode_value(plain(args))
+        return codec.encode_value(plain(recorded_args(tool, args) if isinstance(args, Mapping) else args))
     except Exception:  # noqa: BLE001 - reading a foreign object runs its code, and a call is recorded whatever that does
         return f"<{type(args).__name__} that cannot be recorded>"

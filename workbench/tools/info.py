@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.errors import UserError
 from workbench.tools.annotations import type_text
-from workbench.tools.tool import REQUIRED, Parameter, Tool, build_input_model
+from workbench.tools.tool import REQUIRED, Approval, Parameter, Tool, build_input_model
 
 _TYPES: dict[str, Any] = {
     "str": str,
@@ -62,6 +62,7 @@ class ToolInfo:
         retries: int = 0,
         idempotent: bool = False,
         finish: bool = False,
+        approval: Approval = False,
     ) -> Tool:
         """The Tool that calls `fn` with these arguments, by name."""
         defaults = _defaults(fn)
@@ -79,6 +80,7 @@ class ToolInfo:
             retries=retries,
             idempotent=idempotent,
             finish=finish,
+            approval=approval,
         )
 
     def _with(self, name: str, type: str | Any, doc: str, default: Any) -> ToolInfo:

@@ -22,7 +22,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from workbench.errors import ToolInputInvalid, UserError
 from workbench.record import codec
-from workbench.tools.annotations import default_text, type_text
+from workbench.tools.annotations import default_text, holds_secret, type_text
 from workbench.tools.docstrings import argument_texts
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,6 @@ class Tool:
     """Whether its value ends the run."""
     approval: Approval = False
     """Whether a person has to approve a call: always, never, or by a predicate over the arguments by name."""
-    on: Literal["thread", "main"] = "thread"
 
     def __post_init__(self) -> None:
         if not (self.name.isascii() and self.name.isidentifier()) or keyword.iskeyword(self.name) or len(self.name) > 64:
@@ -164,6 +163,11 @@ class Tool:
             finish=made.finish,
             approval=made.approval,
         )
+
+    @functools.cached_property
+    def secrets(self) -> frozenset[str]:
+        """The names of the parameters that take secrets."""
+        return frozenset(parameter.name for parameter in self.parameters if holds_secret(parameter.hint))
 
     def asks(self, args: Mapping[str, Any]) -> bool:
         """Whether a person has to approve a call with these arguments. A predicate that fails has not said no: then somebody is asked."""
