@@ -25,6 +25,8 @@ DECLARED = {
     "events": frames.EVENTS,
     "tool_calls": frames.TOOL_CALLS,
     "messages": frames.MESSAGES,
+    "verdicts": frames.VERDICTS,
+    "costs": (frames.Column("run_id", frames.TEXT), *frames.COSTS),
 }
 
 
@@ -74,7 +76,7 @@ def runs_of_all_kinds():
     for value in ("one", "fail", "big"):
         run_sync(ended(wb.start(GRAPH, value, tools=[add, bad], workbench=bench)))
     script = wb.models.Scripted(["```python\nadd(1)\nprint(2)\n```", "done"], usage=Usage(tokens_in=7, tokens_out=2))
-    agent = wb.Agent(script, tools=[add], engine="monty", workbench=bench)
+    agent = wb.Agent(script, tools=[add], engine="monty", policy="tokens_used > 8 -> warn", workbench=bench)
     agent.run("Add.")
     agent.close()
     yield bench

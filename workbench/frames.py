@@ -5,6 +5,8 @@
     events()      one row an entry: the audit trail, in order, with its hash
     tool_calls()  one row a call: arguments, result or error, duration
     messages()    one row a message of a conversation
+    verdicts()    one row a rule of a policy that held: what it saw, and what was done
+    costs()       tokens, dollars and time by run, model, node, session or tenant
 
 Every frame is a declared list of columns, so it has the same typed columns when it is empty. They join on `run_id` (and `exec_id`). Each
 takes `run=` (a Run or its id), `since=` and `until=` (timestamps) and `session=`; these filter in the database. Only the store is read:
@@ -16,16 +18,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from workbench.current import current
+from workbench.errors import UserError
 from workbench.loop import run_sync
 from workbench.owner import is_dead
 from workbench.ports import Query, StateStore
 from workbench.record.entries import COLUMNS, StoredEntry, decode_entry
-from workbench.record.envelope import AnyEntry, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
+from workbench.record.envelope import AnyEntry, GuardrailEvent, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
 from workbench.record.events import readable
 from workbench.record.values import ErrorInfo
 
@@ -40,6 +43,8 @@ BOOL = "boolean"
 ANY = "object"
 
 Row = dict[str, Any]
+
+_SUMMED = ("tokens_in", "tokens_out", "cached_tokens", "reasoning_tokens", "unpriced")
 
 _INDEX = {name: index for index, name in enumerate(COLUMNS)}
 
@@ -81,6 +86,17 @@ TOOL_CALLS = _columns(
     error=TEXT, idempotent=BOOL, started_at=UTC, duration_ms=FLOAT, seq=INT,
 )  # fmt: skip
 """`status` is SUCCEEDED, FAILED, UNKNOWN (stopped in flight), or RUNNING (no outcome is recorded)."""
+
+VERDICTS = _columns(
+    run_id=TEXT, seq=INT, at=UTC, rule_id=TEXT, scope=TEXT, point=TEXT, subject_exec_id=TEXT, action=TEXT, applied=BOOL, severity=TEXT,
+    message=TEXT, values=ANY, policy_hash=TEXT,
+)  # fmt: skip
+"""`applied` says whether the action is what was done; of several rules that hold at once the strictest is."""
+
+COSTS = _columns(executions=INT, model_calls=INT, tokens_used=INT, **_USAGE, unpriced=INT, latency_ms=FLOAT, queue_ms=FLOAT)
+"""After the column that says of whom. `cost_usd` is an exact Decimal of what has a price; `unpriced` counts the calls that have none."""
+
+_GROUPS = {"run": "run_id", "model": "model", "node": "name", "session": "session_id", "tenant": "tenant_id"}
 
 MESSAGES = _columns(run_id=TEXT, seq=INT, index=INT, role=TEXT, content=TEXT, characters=INT, at=UTC)
 
@@ -133,6 +149,39 @@ def tool_calls(*, run: Any = None, since: Any = None, until: Any = None, session
 def messages(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a message, as the model saw it; `index` counts from 0 in each conversation."""
     return _frame(MESSAGES, _messages(_entries(current().store, replace(_query(run, since, until, session), kinds=["task_execution"]))))
+
+
+def verdicts(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
+    """One row a verdict, in order. `values` is a dict of what the rule was judged by."""
+    query = replace(_query(run, since, until, session), kinds=["guardrail_event"])
+    return _frame(VERDICTS, (_verdict(entry) for entry in _entries(current().store, query) if isinstance(entry, GuardrailEvent)))
+
+
+def costs(
+    by: Literal["run", "model", "node", "session", "tenant"] = "run",
+    *,
+    run: Any = None,
+    since: Any = None,
+    until: Any = None,
+    session: str | None = None,
+    tenant: str | None = None,
+) -> pd.DataFrame:
+    """What finished Tasks have used, one row a run (`run_id`), model, node (`name`), session (`session_id`) or tenant (`tenant_id`)."""
+    if by not in _GROUPS:
+        raise UserError(f"costs are given by {', '.join(_GROUPS)}; got by={by!r}")
+    query = replace(_query(run, since, until, session), kinds=["task_execution"], phases=["finished"], tenant_id=tenant)
+    rows: dict[Any, Row] = {}
+    for stored in _stored(current().store, query):
+        key = stored.lifetime_id if by == "run" else _column(stored, _GROUPS[by])
+        row = rows.setdefault(key, {_GROUPS[by]: key, "cost_nano": 0, **dict.fromkeys((column.name for column in COSTS), 0)})
+        row["executions"] += 1
+        row["model_calls"] += _column(stored, "model") is not None
+        row["tokens_used"] += _column(stored, "tokens_in") + _column(stored, "tokens_out")
+        for name in (*_SUMMED, "cost_nano", "latency_ms", "queue_ms"):
+            row[name] += _column(stored, name) or 0
+    for row in rows.values():
+        row["cost_usd"] = _dollars(row["cost_nano"])
+    return _frame((Column(_GROUPS[by], TEXT), *COSTS), rows.values())
 
 
 def _owned(store: StateStore) -> set[str]:
@@ -204,6 +253,7 @@ def _new_run(entry: LifetimeEvent) -> Row:
         "tenant_id": entry.header.tenant_id,
         "cost_nano": 0,
         "asked": 0,
+        "paused": False,
         **dict.fromkeys(("tokens_in", "tokens_out", "cached_tokens", "reasoning_tokens", "unpriced", "entries"), 0),
         **dict.fromkeys(("model_calls", "tasks", "plans", "tool_calls", "tool_errors"), 0),
     }
@@ -219,29 +269,37 @@ def _count(row: Row, stored: StoredEntry) -> None:
     row["tool_calls"] += kind == "tool_call" and finished
     row["tool_errors"] += kind == "tool_call" and finished and status != "SUCCEEDED"
     row["model_calls"] += finished and model is not None
-    for name in ("tokens_in", "tokens_out", "cached_tokens", "reasoning_tokens", "unpriced"):
+    for name in _SUMMED:
         row[name] += _column(stored, name)
     row["cost_nano"] += _column(stored, "cost_nano") or 0
-    if kind in ("lifetime_event", "hitl_event") and phase != "created":
+    if kind in ("lifetime_event", "hitl_event", "guardrail_event") and phase != "created":
         _progress(row, decode_entry(stored))
 
 
 def _progress(row: Row, entry: AnyEntry) -> None:
     if isinstance(entry, HitlEvent):
         row["asked"] += 1 if entry.phase == "requested" else -1
-        row["status"] = "waiting" if row["asked"] else "running"
+        row["paused"] = row["paused"] and not (entry.response is not None and entry.response.decision == "unpaused")
+    elif isinstance(entry, GuardrailEvent):
+        row["paused"] = row["paused"] or (entry.verdict.applied and entry.verdict.action == "pause_lifetime")
+    if isinstance(entry, HitlEvent | GuardrailEvent):
+        row["status"] = _standing(row)
     elif isinstance(entry, LifetimeEvent):
-        row["status"] = "waiting" if row["asked"] and entry.phase == "resumed" else entry.to_status
+        row["status"] = _standing(row) if entry.phase == "resumed" else entry.to_status
         if entry.phase == "ended":
             row["ended_at"] = entry.header.created_at
             row["value"] = readable(entry.output)
             row["error_code"], row["error"] = _error(entry.error) if entry.error else (None, entry.reason)
 
 
+def _standing(row: Row) -> str:
+    return "paused" if row["paused"] else "waiting" if row["asked"] else "running"
+
+
 def _finished_run(row: Row) -> Row:
     if row["ended_at"] is not None:
         row["duration_s"] = (row["ended_at"] - row["started_at"]).total_seconds()
-    row["cost_usd"] = Decimal(row["cost_nano"]).scaleb(-9).normalize()
+    row["cost_usd"] = _dollars(row["cost_nano"])
     return row
 
 
@@ -321,6 +379,15 @@ def _messages(entries: Iterator[AnyEntry]) -> Iterator[Row]:
                 "characters": len(message.content),
                 "at": entry.header.created_at,
             }
+
+
+def _verdict(entry: GuardrailEvent) -> Row:
+    verdict = entry.verdict
+    return {"run_id": entry.header.lifetime_id, "seq": entry.seq, "at": entry.header.created_at, **verdict.model_dump()}
+
+
+def _dollars(nano: int) -> Decimal:
+    return Decimal(nano).scaleb(-9).normalize()
 
 
 def _error(error: ErrorInfo | None) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ FOLDERS = {
     "workbench": "the package",
     "workbench/record": "what happened: values, entries, and the fold that gives them meaning",
     "workbench/tools": "functions that a model may call: schemas, validation, one record a call",
+    "workbench/guardrails": "what may not happen: policies, read from YAML and judged purely",
     "workbench/graph": "what may happen: Tasks, Plans, Edges; pure",
     "workbench/runtime": "how it happens: data plane, control plane, executors",
     "workbench/adapters": "the ports' technologies, one a module",
@@ -23,6 +24,8 @@ FOLDERS = {
     "workbench/models": "clients of language models",
     "workbench/agents": "the CodeAct agent, which is a graph",
     "workbench/agents/prompts": "what models are told, word for word",
+    "workbench/scaffold": "`workbench new`: files to begin with",
+    "workbench/scaffold/templates": "what they are made of; `$name` is filled in",
     "workbench/notebook": "the surface in Jupyter; the only package that knows it",
     "widgets": "the browser's side of the live view: plain ES modules and CSS",
     "notebooks": "one a capability; all run offline and headless",
@@ -36,7 +39,7 @@ FOLDERS = {
     "tests/stories": "from a cell, through the record, to a DataFrame",
     "binder": "the environment for Binder",
     "docs": "what is promised, one page a subject",
-    "docs/schemas": "the record's JSON Schema, published",
+    "docs/schemas": "the JSON Schemas of records and of policies, published",
     ".ci": "what CI runs, and how an environment is made",
 }
 """The purpose of each folder; a folder under tests/ that mirrors one under workbench/ needs none."""
@@ -55,6 +58,8 @@ def purpose(path: Path) -> str:
     """
     text = path.read_text()
     match path.suffix:
+        case ".tmpl":
+            line = text.partition("\n")[0].strip('"# ').replace("$name", "…")
         case ".py":
             line = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
         case ".ipynb":

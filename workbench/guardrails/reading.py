@@ -22,6 +22,7 @@ from workbench.record.envelope import Action, Point, Scope
 from workbench.record.statistics import SPENT
 
 KIND = "GuardrailPolicy"
+TEXT = "tag:yaml.org,2002:str"
 MAX_TEXT = 100_000
 MAX_RULES = 200
 
@@ -78,9 +79,9 @@ class _Reader:
             self._fault(1, f"a policy is a mapping with {', '.join(TOP)}, or lines of the form `when -> action`")
             return "", ()
         fields = self._mapping(root, TOP, "a policy")
-        kind = self._text(fields["kind"], "kind") if "kind" in fields else None
-        if kind != KIND:
-            self._fault(_line(fields.get("kind", root)), f"kind is {kind!r}; write kind: {KIND}")
+        kind = fields.get("kind")
+        if not isinstance(kind, ScalarNode) or kind.value != KIND or kind.tag != TEXT:
+            self._fault(_line(kind or root), f"this is not marked as a policy; write kind: {KIND}")
         version = fields.get("version")
         if version is not None and (not isinstance(version, ScalarNode) or not re.fullmatch(r"[\w.-]{1,40}", version.value)):
             self._fault(_line(version), "version is a number or a short name")
@@ -222,7 +223,7 @@ class _Reader:
         return fields
 
     def _text(self, node: Node, what: str) -> str:
-        if isinstance(node, ScalarNode) and node.tag == "tag:yaml.org,2002:str":
+        if isinstance(node, ScalarNode) and node.tag == TEXT:
             return str(node.value)
         raise self._refused(_line(node), f"{what} is text; put it into quotes" if isinstance(node, ScalarNode) else f"{what} is text")
 
