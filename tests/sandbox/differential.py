@@ -222,6 +222,9 @@ class OnMonty:
             actual = Seen(repr(tools.calls), output.text, repr(fed.value), fed.error.type if fed.error else None)
             if fed.lost:
                 await self.close()
+            if fed.lost and actual == expected:  # out of memory on both
+                self.tally.accepted += 1
+                return None
             if actual != expected:
                 known = known_difference(code, expected, actual, fed.error.message if fed.error else "")
                 if any(contains_itself(value) for name, value in cpython.scope.items() if name != "__builtins__"):
@@ -265,6 +268,8 @@ def known_difference(code: str, expected: Seen, actual: Seen, message: str) -> s
         return "zip reads its lists at once"
     if actual.error == "TimeoutError" and expected.error != actual.error:
         return "ended by a limit, loudly"
+    if "Counter(" in code and str(actual).replace("-0.0", "0.0") == str(expected).replace("-0.0", "0.0"):
+        return "an equal key replaces the one that was there"
     if "...}" in str(expected) or "...]" in str(expected) or expected.error == "UnencodableValue":
         return "the text of a value that contains itself"
     return None
