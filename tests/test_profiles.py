@@ -166,3 +166,12 @@ def test_the_test_profile_gives_the_same_ids_for_the_same_seed():
     assert first.session_id == same.session_id != other.session_id
     for bench in (first, same, other):
         bench.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:canary@db/x", "oracle://ana:ca/na@ry:canary@db", "nothing:?password=canary", "sqlite://ana:canary@h/x.db"]
+)
+def test_a_password_in_a_url_is_in_no_message(url):
+    with pytest.raises(wb.errors.ConfigurationError) as caught:
+        wb.connect(url)
+    assert "canary" not in str(caught.value)

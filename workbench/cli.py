@@ -16,6 +16,8 @@ from workbench.agents.trace import describe
 from workbench.current import current
 from workbench.errors import RecordCorrupt, RunError, UserError, WorkbenchError
 from workbench.runtime.run import Run
+from workbench.scaffold.write import KINDS, write
+from workbench.visible import visible
 
 QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.command(arguments)
         sys.stdout.flush()
     except WorkbenchError as error:
-        print(f"workbench: {error}", file=sys.stderr)
+        print(f"workbench: {visible(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is still buffered goes nowhere.
@@ -68,14 +70,14 @@ def _runs(arguments: argparse.Namespace) -> int:
         print("There are no runs in this store yet.")
     for run in runs:
         started = run.state.created_at
-        print(f"{run.id}  {run.status:<11}  {started:%Y-%m-%d %H:%M:%S}  {run.title}")
+        print(f"{run.id}  {run.status:<11}  {started:%Y-%m-%d %H:%M:%S}  {visible(run.title)}")
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     run = current().open(arguments.run)
     totals = run.state.totals
-    print(f"{run.title}\nrun {run.id}: {run.status}")
+    print(f"{visible(run.title)}\nrun {run.id}: {run.status}")
     print(
         f"{totals.tasks} tasks, {totals.plans} plans, {totals.tool_calls} tool calls, "
         f"{totals.tokens_in} tokens in, {totals.tokens_out} out\n"
@@ -83,7 +85,7 @@ def _show(arguments: argparse.Namespace) -> int:
     for event in run.events():
         print(describe(event))
     for pending in run.pending:
-        print(f"   waiting: {pending.title} {pending.args!r}")
+        print(f"   waiting: {visible(pending.title)} {pending.args!r}")
     return 0
 
 
@@ -107,7 +109,7 @@ def _answer(arguments: argparse.Namespace) -> int:
             pending.did_not_happen(**said)
         case "stop":
             pending.stop(**said)
-    print(f"run {run.id}: {pending.title} {arguments.decision}")
+    print(f"run {run.id}: {visible(pending.title)} {arguments.decision}")
     return 0
 
 
@@ -140,7 +142,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         print(f"workbench: the demo needs {error.name}; pip install 'agent-workbench[demo]'", file=sys.stderr)
         return 1
     run = current().runs(1)[0]
-    print(f"Task:     {run.title}")
+    print(f"Task:     {visible(run.title)}")
     print(f"Model:    {run.state.manifest.resources['model']['name']}" if run.state.manifest else "")
     print(f"Answer:   {_value(run)}")
     print(f"Run:      {run.id} (see it with: workbench show {run.id[:8]})")

@@ -23,6 +23,7 @@ from workbench.errors import ConfigurationError
 from workbench.loop import run_sync
 from workbench.runtime.clock import TickingClock, seeded_ids
 from workbench.runtime.workbench import Workbench
+from workbench.visible import masked
 
 PORTS = ("state", "bus", "blobs", "kv")
 
@@ -110,5 +111,5 @@ def _adapter(port: str, url: str) -> Callable[[str], Any]:
     found = {point.name: point for point in entry_points(group=f"workbench.{port}")}
     if scheme not in found:
         known = ", ".join(f"{name}:" for name in sorted(found)) or "none; is the package installed?"
-        raise ConfigurationError(f"{url!r} names no adapter for {port}; the schemes installed are {known}")
+        raise ConfigurationError(f"{masked(url)!r} names no adapter for {port}; the schemes installed are {known}")
     return found[scheme].load()  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 import workbench as wb
+from workbench.agents.trace import describe
 from workbench.errors import UserError
 from workbench.record.events import EVENTS
 
@@ -117,3 +118,17 @@ async def test_iterating_a_run_gives_its_events_as_they_come(agent):
     live = [event async for event in run]
     assert names(live)[0] == "iteration_start"
     assert live == run.events()
+
+
+def test_an_answer_too_big_for_the_log_is_told_in_words(agent, bench, capsys):
+    agent("print('y' * 10)\nfinish('x' * 1_200_000)", verbose=True).run("go")
+    executed = next(event for event in bench.last.events() if event["event"] == "code_executed")
+    assert "too big for the log" in executed["output"]
+    assert "too big for the log" in "\n".join(describe(event) for event in bench.last.events())
+
+
+def test_what_a_model_writes_cannot_act_on_the_terminal(agent, bench):
+    agent("print('\\x1b[2J\\x07')\nfinish('\\x9b1m')", "\x1b]0;owned\x07", raw=False).run("\x1b[31mgo")
+    told = "\n".join(describe(event) for event in bench.last.events())
+    assert not [character for character in told if character < " " and character not in "\n\t"]
+    assert "\x9b" not in told

@@ -10,8 +10,8 @@ import pytest
 from workbench.errors import ModelReplyMalformed, ModelUnavailable
 from workbench.models import anthropic, openai
 from workbench.models.client import ModelRequest
-from workbench.models.wire import Parsed
-from workbench.record.values import Message, Usage
+from workbench.models.wire import Parsed, count
+from workbench.record.values import MAX_TOKENS, Message, Usage
 
 MESSAGES = (
     Message(role="system", content="Be brief."),
@@ -225,3 +225,8 @@ def test_a_refused_parameter_is_recognised(complaint: str, parameter: str | None
 def test_a_refused_limit_is_renamed_and_others_left_out() -> None:
     body = {"model": "m", "max_tokens": 5, "temperature": 1.0}
     assert openai.without(body, {"max_tokens", "temperature"}) == {"model": "m", "max_completion_tokens": 5}
+
+
+@pytest.mark.parametrize(("said", "counted"), [(7, 7), (-1, 0), (10**30, MAX_TOKENS), ("7", 0), (None, 0)])
+def test_a_servers_numbers_are_kept_within_what_a_record_can_hold(said: Any, counted: int) -> None:
+    assert count({"usage": {"tokens": said}}, "usage", "tokens") == counted

@@ -21,6 +21,7 @@ from workbench.record.envelope import DECISIONS as ALLOWED
 from workbench.record.envelope import Decision, HitlRequest
 from workbench.record.sandbox_items import BlockStatus
 from workbench.record.values import ErrorInfo, LifetimeStatus, Payload, Status
+from workbench.visible import visible
 
 SMALL = [name for name in SAMPLES if name not in ("long", "heavy")]
 
@@ -185,7 +186,7 @@ def test_secrets_are_taken_out_of_every_text_before_it_is_cut() -> None:
 
 
 def test_characters_that_act_on_their_surroundings_are_shown() -> None:
-    assert shown.visible("\x1b[31mred\x1b[0m a\x00b \u202egnp \ud800 c\r\nd") == "red a\u2400b \\u202egnp \\ud800 c\nd"
+    assert visible("\x1b[31mred\x1b[0m a\x00b \u202egnp \ud800 c\r\nd") == "red a\u2400b \\u202egnp \\ud800 c\nd"
 
 
 @pytest.mark.parametrize(

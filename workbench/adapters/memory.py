@@ -22,6 +22,7 @@ from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry
 from workbench.record.statistics import Statistics, counted_in_columns
 from workbench.record.values import BlobRef
+from workbench.visible import masked
 
 Clock = Callable[[], float]
 
@@ -419,4 +420,4 @@ def kv_store(url: str) -> MemoryKVStore:
 
 def _only(url: str) -> None:
     if url.rstrip("/") != "memory:":
-        raise ConfigurationError(f"{url!r} has parts that memory does not know; write 'memory:'")
+        raise ConfigurationError(f"{masked(url)!r} has parts that memory does not know; write 'memory:'")

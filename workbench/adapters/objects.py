@@ -19,6 +19,7 @@ from workbench.adapters.addresses import blob_key, blob_ref, checked
 from workbench.adapters.places import prepare_directory
 from workbench.errors import BlobMissing, ConfigurationError, StoreError
 from workbench.record.values import BlobRef
+from workbench.visible import masked
 
 
 class ObjectBlobStore:
@@ -116,11 +117,11 @@ def _directory_of(url: str) -> Path:
     form = "file:relative/directory or file:///absolute/directory"
     scheme, _, rest = url.partition(":")
     if scheme in ("s3", "gs", "gcs", "az"):
-        raise ConfigurationError(f"{url!r}: this version keeps blobs in directories only; write {form}")
+        raise ConfigurationError(f"{masked(url)!r}: this version keeps blobs in directories only; write {form}")
     if rest.startswith("//"):  # a URL proper, in which a space is %20
         parts = urlsplit(url)
         plain = parts.netloc in ("", "localhost") and not parts.query and not parts.fragment
         rest = url2pathname(parts.path) if plain else ""
     if scheme != "file" or not rest:
-        raise ConfigurationError(f"{url!r} is not a place for blobs; write {form}, or memory: for blobs that end with the process")
+        raise ConfigurationError(f"{masked(url)!r} is not a place for blobs; write {form}, or memory: for blobs that end with the process")
     return Path(rest)

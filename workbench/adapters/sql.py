@@ -28,6 +28,7 @@ from workbench.ports import InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import StoredEntry
 from workbench.record.statistics import Statistics
+from workbench.visible import masked
 
 _SMALL = 128
 """So many rows are read on the loop's thread: about as long as a hop to another one takes."""
@@ -268,9 +269,9 @@ def _path_of(url: str) -> Path:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigurationError(f"{url!r} is not a database URL; write {form}") from None
+        raise ConfigurationError(f"{masked(url)!r} is not a database URL; write {form}") from None
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(f"no state store for {parsed.get_backend_name()!r} URLs; write {form}")
     if not parsed.database or parsed.database == ":memory:" or parsed.query or parsed.host:
-        raise ConfigurationError(f"{url!r} names no file; write {form}, or memory: for a store that ends with the process")
+        raise ConfigurationError(f"{masked(url)!r} names no file; write {form}, or memory: for a store that ends with the process")
     return Path(parsed.database)

@@ -28,7 +28,7 @@ def system_prompt(
     """What the model is told before the task.
 
     `role` replaces the opening sentence. `tools` includes the finishing ones. `engine` decides what it is told of the Python that the
-    sandbox runs. With a schema the expected shape is stated up front.
+    sandbox runs. With a schema the shape of the answer is told last.
     """
     tools = list(tools)
     callable_tools = [tool for tool in tools if not tool.finish]

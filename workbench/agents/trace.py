@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from workbench.visible import visible
+
 
 def print_event(event: dict[str, Any]) -> None:
     """Print one event in a line or a few."""
@@ -12,7 +14,11 @@ def print_event(event: dict[str, Any]) -> None:
 
 
 def describe(event: dict[str, Any]) -> str:
-    """One agent event in a line or a few."""
+    """One agent event in a line or a few. What models and tools have written cannot act on the terminal."""
+    return visible(_described(event))
+
+
+def _described(event: dict[str, Any]) -> str:
     match event["event"]:
         case "iteration_start":
             return f"── turn {event['iteration']} of {event['max_iterations']}"
@@ -30,10 +36,10 @@ def describe(event: dict[str, Any]) -> str:
             outcome = event["error"]["message"] if "error" in event else repr(event["result"])
             return f"   ← {event['name']}: {_short(outcome)}"
         case "code_executed":
-            status = "ok" if event["success"] else "failed"
-            return f"   {status} on {event['engine']}, {event['duration_ms']:.0f} ms" + (
-                f"\n{_indented(event['output'])}" if event["output"] else ""
-            )
+            status = {True: "ok", False: "failed", None: "ran"}[event["success"]]
+            where = "" if event["engine"] is None else f" on {event['engine']}"
+            took = "" if event["duration_ms"] is None else f", {event['duration_ms']:.0f} ms"
+            return f"   {status}{where}{took}" + (f"\n{_indented(event['output'])}" if event["output"] else "")
         case "finish":
             return "   finished: " + _short(repr(event["value"]))
         case _:

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple, Protocol
 
 from workbench.errors import ModelReplyMalformed, ModelUnavailable
-from workbench.record.values import Usage
+from workbench.record.values import MAX_TOKENS, Usage
 
 
 class Parsed(NamedTuple):
@@ -76,11 +76,11 @@ def cut_off(so_far: str) -> ModelReplyMalformed:
 
 
 def count(data: dict[str, Any], *path: str) -> int:
-    """A token count at a path in a usage object; 0 where it is absent or null."""
+    """A token count at a path in a usage object; 0 where it is absent or no number, and never more than a record can add up."""
     value: Any = data
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, int) else 0
+    return min(max(value, 0), MAX_TOKENS) if isinstance(value, int) else 0
 
 
 def excerpt(text: str, limit: int = 200) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 from workbench.errors import UnencodableValue
 from workbench.notebook import shown
 from workbench.notebook.excerpts import Excerpts
-from workbench.notebook.shown import FIELD, Redact, visible
+from workbench.notebook.shown import FIELD, Redact
 from workbench.notebook.wire import Choice, Field
 from workbench.record.codec import decode_value
 from workbench.record.envelope import HitlRequest
 from workbench.record.values import Payload
+from workbench.visible import visible
 
 OPTIONS = 6
 """As many choices as there are buttons for; a question with more has a field."""

@@ -1,13 +1,11 @@
 """How recorded texts, values, durations and money look to a person: one place, so that no two views disagree.
 
-Everything here makes plain text, capped; nothing makes markup. Characters that would hide or reorder other characters (terminal
-controls, bidirectional overrides) are shown as what they are.
+Everything here makes plain text, capped and visible; nothing makes markup.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
@@ -17,6 +15,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 from workbench.errors import UnencodableValue
 from workbench.record.codec import decode_value
 from workbench.record.values import BlobRef, Payload
+from workbench.visible import visible
 
 FIELD = 4096
 """How many characters of one field are sent and drawn."""
@@ -53,23 +52,6 @@ class Problem(TypedDict):
     message: Text
     line: int | None
     """The 1-based line of the step's code."""
-
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_VISIBLE: dict[int, str] = (
-    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
-    | {0x7F: "\u2421"}
-    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
-    | {code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)}
-)
-
-
-def visible(text: str) -> str:
-    """The text without terminal colours, and with every character that would act on its surroundings shown instead."""
-    text = _ANSI.sub("", text.replace("\r\n", "\n"))
-    if text.isascii() and text.isprintable():
-        return text
-    return text.translate(_VISIBLE).encode(errors="backslashreplace").decode()
 
 
 def clip(text: str, limit: int = FIELD) -> Text:

@@ -1,4 +1,4 @@
-"""Value and entry ⇄ bytes, the hash chain, and the columns that frames filter on.
+"""Values ⇄ JSON that keeps their meaning, digests, and the hash that chains entries.
 
 Values keep their meaning. What JSON cannot say carries a tag, an object with one key that starts with `$`:
 
@@ -25,7 +25,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -155,19 +155,6 @@ def chain(prev_hash: str, entry: bytes) -> str:
 
 GENESIS = "0" * 64
 """`prev_hash` of the first entry of a lifetime."""
-
-
-def first_break(entries: Iterable[tuple[int, str, str, bytes]], head: str = GENESIS, after: int = 0) -> int | None:
-    """Return the sequence number at which a chain of `(seq, prev_hash, hash, bytes)` first fails to hold, or None.
-
-    The check never re-serialises: it reads the stored bytes, so no change of format can make an old record fail.
-    """
-    expected = after + 1
-    for seq, prev_hash, entry_hash, data in entries:
-        if seq != expected or prev_hash != head or entry_hash != chain(prev_hash, data):
-            return expected
-        head, expected = entry_hash, expected + 1
-    return None
 
 
 def _is_utf8(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Entries ⇄ stored bytes: encoding once, upcasting old versions, and the columns that queries filter on."""
+"""Entries ⇄ stored bytes: encoded once, checked when read, with the columns that queries filter on."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def store_entry(entry: AnyEntry, prev_hash: str) -> StoredEntry:
 
 
 def decode_entry(stored: StoredEntry) -> AnyEntry:
-    """The entry in `stored`, upcast to the current schema.
+    """The entry in `stored`, if this version of the package knows its schema.
 
     Raises:
         StoreTooNew: if a newer version of the package wrote it.

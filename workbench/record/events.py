@@ -13,7 +13,7 @@
     error             message, code
 
 Every event also has `event` (its name), `run_id` and `seq` (of the entry it comes from). Values that were too big for the log appear as
-`{"blob": uri, "size_bytes": n}`.
+`{"blob": uri, "size_bytes": n}`; in `code`, `output` and `message`, which are text, a sentence says where they lie.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class AgentEvents:
         self._messages = 0
         self._said = 0
         self._max_iterations: int | None = None
-        self._code: Any = ""
+        self._code = ""
 
     def feed(self, entry: AnyEntry) -> list[dict[str, Any]]:
         """The events of one entry."""
@@ -102,10 +102,10 @@ class AgentEvents:
         for chosen in entry.result.next_tasks:
             args = readable(chosen.args)
             if chosen.name == "task_execute":
-                self._code = args.get("code", args)
+                self._code = args["code"] if "code" in args else _elsewhere(args)
                 return [("code_generated", {"code": self._code})]
             if chosen.name == "task_llm":
-                said = args.get("say", args)
+                said = args["say"] if "say" in args else _elsewhere(args)
                 self._said = int(said is not None)
                 return [("error", {"message": said, "code": args["problem"]})] if args.get("problem") else []
         return []
@@ -116,7 +116,7 @@ class AgentEvents:
         output = readable(entry.result.output)
         executed = {
             "code": self._code,
-            "output": output.get("prints", output),
+            "output": output["prints"] if "prints" in output else _elsewhere(output),
             "value": output.get("value_text"),
             "success": output["status"] in ("ok", "finished") if "status" in output else None,
             "engine": output.get("engine"),
@@ -141,6 +141,10 @@ def readable(payload: Payload | None) -> Any:
     if payload.blob is not None:
         return {"blob": payload.blob.uri, "size_bytes": payload.blob.size_bytes}
     return decode_value(payload.inline)
+
+
+def _elsewhere(reference: dict[str, Any]) -> str:
+    return f"({reference['size_bytes']:,} bytes, too big for the log; they lie in {reference['blob']})"
 
 
 def _error(error: ErrorInfo) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
@@ -46,13 +46,21 @@ class Message(Value):
     content: Text
 
 
+MAX_TOKENS = 2**32
+"""More than any call can use, and little enough that what it costs, in nano-dollars, can be added up in 64 bits: a count that a hostile
+server makes up must not break the run."""
+
+Tokens = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of tokens, of one call or of many."""
+
+
 class Usage(Value):
     """Tokens of one model call, by kind. Each counts tokens of its own: `tokens_in` includes the cached ones, as providers report it."""
 
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
+    tokens_in: Tokens = 0
+    tokens_out: Tokens = 0
+    cached_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
