@@ -16,7 +16,6 @@ from workbench.agents.trace import describe
 from workbench.current import current
 from workbench.errors import RecordCorrupt, RunError, UserError, WorkbenchError
 from workbench.runtime.run import Run
-from workbench.scaffold.write import KINDS, write
 from workbench.visible import visible
 
 QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
