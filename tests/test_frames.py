@@ -73,12 +73,14 @@ GRAPH = wb.AgentGraph("g", nodes=[priced, unpriced], edges=[("Start", "priced"),
 def runs_of_all_kinds():
     """Runs that complete, fail, hold a big value and are an agent's own."""
     bench = for_tests(1)
-    for value in ("one", "fail", "big"):
-        run_sync(ended(wb.start(GRAPH, value, tools=[add, bad], workbench=bench)))
+    first, *_ = [wb.start(GRAPH, value, tools=[add, bad], workbench=bench) for value in ("one", "fail", "big")]
+    for run in bench.runs():
+        run_sync(ended(run))
     script = wb.models.Scripted(["```python\nadd(1)\nprint(2)\n```", "done"], usage=Usage(tokens_in=7, tokens_out=2))
     agent = wb.Agent(script, tools=[add], engine="monty", policy="tokens_used > 8 -> warn", workbench=bench)
     agent.run("Add.")
     agent.close()
+    first.fork(3, confirm=True).result(5)
     yield bench
     bench.close()
 
@@ -117,7 +119,7 @@ def test_every_column_is_filled_by_some_run(filled, name):
 def test_the_frames_join_on_run_and_execution(filled):
     calls = wb.frames.tool_calls().merge(wb.frames.executions(), on=["run_id", "exec_id"], suffixes=("", "_execution"))
     calls = calls.merge(wb.frames.runs(), on="run_id", suffixes=("", "_run"))
-    assert len(calls) == len(wb.frames.tool_calls()) == 7
+    assert len(calls) == len(wb.frames.tool_calls()) == 9
     assert set(calls.kind) == {"task"}
     assert set(wb.frames.messages().run_id) < set(wb.frames.runs().run_id)
 

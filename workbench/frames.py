@@ -66,7 +66,7 @@ _USAGE: dict[str, str] = {"tokens_in": INT, "tokens_out": INT, "cached_tokens": 
 RUNS = _columns(
     run_id=TEXT, title=TEXT, kind=TEXT, status=TEXT, model=TEXT, started_at=UTC, ended_at=UTC, duration_s=FLOAT, model_calls=INT,
     tasks=INT, plans=INT, tool_calls=INT, tool_errors=INT, **_USAGE, unpriced=INT, error_code=TEXT, error=TEXT, value=ANY,
-    graph_id=TEXT, session_id=TEXT, tenant_id=TEXT, entries=INT,
+    graph_id=TEXT, session_id=TEXT, tenant_id=TEXT, entries=INT, forked_from=TEXT, forked_at=INT,
 )  # fmt: skip
 """`cost_usd` is an exact Decimal of what has a price; `unpriced` counts the model calls that have none."""
 
@@ -240,6 +240,7 @@ def _series(values: list[Any], dtype: str) -> Any:
 def _new_run(entry: LifetimeEvent) -> Row:
     manifest = entry.manifest
     model = manifest.resources.get("model") if manifest else None
+    origin = manifest.forked_from if manifest else None
     return {
         "run_id": entry.header.lifetime_id,
         "title": manifest.title if manifest else "",
@@ -251,6 +252,8 @@ def _new_run(entry: LifetimeEvent) -> Row:
         "graph_id": entry.header.graph_id,
         "session_id": entry.header.session_id,
         "tenant_id": entry.header.tenant_id,
+        "forked_from": origin.lifetime_id if origin else None,
+        "forked_at": origin.seq if origin else None,
         "cost_nano": 0,
         "asked": 0,
         "paused": False,

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
-from workbench.agents.rebind import rebind
+from workbench.agents.fork import AGENT
 from workbench.current import set_current
 from workbench.errors import ConfigurationError
 from workbench.loop import run_sync
@@ -66,7 +66,7 @@ def local(given: Mapping[str, str | None] | None = None, home: Path | None = Non
 
     async def make() -> Workbench:
         ports = {port: factory(chosen[port]) for port, factory in factories.items()}
-        return Workbench(**ports, binders={"agent": rebind}, package=version("agent-workbench"))
+        return Workbench(**ports, kinds={"agent": AGENT}, package=version("agent-workbench"))
 
     return run_sync(make())
 
@@ -83,7 +83,7 @@ def for_tests(seed: int = 0) -> Workbench:
             clock=TickingClock(),
             new_id=seeded_ids(seed),
             inline=True,
-            binders={"agent": rebind},
+            kinds={"agent": AGENT},
             package=version("agent-workbench"),
             owner="test/0/-/0",
         )

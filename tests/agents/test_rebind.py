@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 import workbench as wb
 from workbench.adapters.memory import MemoryBlobStore, MemoryEventBus, MemoryKVStore, MemoryStateStore
-from workbench.agents.rebind import _client, rebind
+from workbench.agents.rebind import _client
 from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UserError
 from workbench.loop import run_sync
 
@@ -151,4 +151,4 @@ def test_what_a_broken_run_could_not_store_of_its_sandbox_is_stored_by_the_next(
 
 
 async def on_store(store):
-    return wb.Workbench(state=store, bus=MemoryEventBus(), blobs=MemoryBlobStore(), kv=MemoryKVStore(), binders={"agent": rebind})
+    return wb.Workbench(state=store, bus=MemoryEventBus(), blobs=MemoryBlobStore(), kv=MemoryKVStore(), kinds={"agent": AGENT})

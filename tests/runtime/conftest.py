@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from workbench.adapters.memory import MemoryBlobStore, MemoryEventBus, MemoryKVStore, MemoryStateStore
-from workbench.agents.rebind import rebind
+from workbench.agents.fork import AGENT
 from workbench.errors import StoreError
 from workbench.runtime.workbench import Workbench
 
@@ -20,7 +20,7 @@ def benches() -> Iterator[Callable[..., Workbench]]:
 
     def make(**options) -> Workbench:
         ports = {"state": MemoryStateStore(), "bus": MemoryEventBus(), "blobs": MemoryBlobStore(), "kv": MemoryKVStore()}
-        made.append(Workbench(**{**ports, "binders": {"agent": rebind}, **options}))
+        made.append(Workbench(**{**ports, "kinds": {"agent": AGENT}, **options}))
         return made[-1]
 
     yield make

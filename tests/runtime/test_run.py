@@ -210,7 +210,7 @@ def test_resuming_without_its_graph_says_which_one_is_needed(benches):
 
 def test_a_workbench_that_cannot_make_agents_says_so(benches):
     store = MemoryStateStore()
-    first, second = benches(state=store), benches(state=store, binders={})
+    first, second = benches(state=store), benches(state=store, kinds={})
     agent = wb.Agent(wb.models.Scripted(["x"], delay=30), workbench=first)
     run = agent.start("Wait.")
     first.close()

@@ -11,7 +11,7 @@ a reply asks for, what a result means, whether any turns are left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from workbench.agents.correction import correction
 from workbench.agents.observe import observation, recorded_output
 from workbench.agents.reply import read_reply, without_thinking
 from workbench.agents.stream import SandboxStream
-from workbench.errors import ToolInputInvalid
+from workbench.errors import ReplayDivergence, ToolInputInvalid
 from workbench.graph.graph import AgentGraph
 from workbench.graph.nodes import PlanInput, plan, task
 from workbench.models.client import ModelClient, ModelRequest
@@ -110,6 +110,8 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
     finally:
         ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)
         await ctx.keep(resources.stream)
+    if program.divergence is not None:
+        raise program.divergence
     output = recorded_output(result) | {"notes": value["notes"], "finished": result.status == "finished"}
     if result.full_prints is not None:
         output["full_output"] = await resources.stream.keep_text(result.full_prints)
@@ -194,6 +196,8 @@ class _Program:
 
     def __init__(self, tools: Mapping[str, Tool], ctx: TaskContext) -> None:
         self.answer: Any = None
+        self.divergence: ReplayDivergence | None = None
+        """A call that is not the recorded one. The program must not be able to catch it, so it is ended and this is raised afterwards."""
         self._tools = tools
         self._ctx = ctx
 
@@ -211,14 +215,21 @@ class _Program:
 
     async def system(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The clock and randomness: recorded like any call, so that a repeated block sees what it saw."""
-        return await self._ctx.effect(
-            name, {"args": list(args), "kwargs": kwargs}, lambda: clock.answer(name, args, kwargs), idempotent=True
-        )
+        given = {"args": list(args), "kwargs": kwargs}
+        return await self._same(self._ctx.effect(name, given, lambda: clock.answer(name, args, kwargs), idempotent=True))
 
     async def _recorded(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             bound = tool.bind(args, kwargs)
         except ToolInputInvalid as error:
             shown, named = recorded_call(tool, args, kwargs)
-            return await self._ctx.call_tool(tool.name, {"args": list(shown), "kwargs": named}, refused=error)
-        return await self._ctx.call_tool(tool.name, bound)
+            return await self._same(self._ctx.call_tool(tool.name, {"args": list(shown), "kwargs": named}, refused=error))
+        return await self._same(self._ctx.call_tool(tool.name, bound))
+
+    async def _same(self, call: Awaitable[Any]) -> Any:
+        """A call, which must be the one that the record has at its place, if it has one there."""
+        try:
+            return await call
+        except ReplayDivergence as divergence:
+            self.divergence = divergence
+            raise ProgramEnd from None

@@ -12,6 +12,10 @@ from workbench.sandbox.dialect import dialect
 from workbench.tools.schema import stub
 from workbench.tools.tool import Tool
 
+_CALLABLE, _FINISHING, _DIALECT = (
+    f"## {title}\n\n" for title in ("Functions you can call", "Finishing function", "The Python you can write")
+)
+
 
 @cache
 def _section(name: str) -> str:
@@ -30,16 +34,12 @@ def system_prompt(
     `role` replaces the opening sentence. `tools` includes the finishing ones. `engine` decides what it is told of the Python that the
     sandbox runs. With a schema the shape of the answer is told last.
     """
-    tools = list(tools)
-    callable_tools = [tool for tool in tools if not tool.finish]
-    finishers = [tool for tool in tools if tool.finish]
     sections = [
         (role or _section("system")).strip(),
         _section("protocol"),
         _section("finish"),
-        "## Functions you can call\n\n" + (_stubs(callable_tools) if callable_tools else "None besides the finishing one."),
-        "## Finishing function\n\n" + _stubs(finishers),
-        "## The Python you can write\n\n" + dialect(engine),
+        _tool_sections(tools),
+        _DIALECT + dialect(engine),
     ]
     if schema is not None:
         sections.append(
@@ -47,6 +47,20 @@ def system_prompt(
             + _fenced(json.dumps(schema, indent=2, ensure_ascii=False), "json")
         )
     return "\n\n".join(sections)
+
+
+def with_tools(prompt: str, tools: Iterable[Tool]) -> str:
+    """A system prompt that tells of other tools; everything else of it stays."""
+    before, _, rest = prompt.partition(_CALLABLE)
+    _, _, after = rest.partition(_DIALECT)
+    return f"{before}{_tool_sections(tools)}\n\n{_DIALECT}{after}" if after else prompt
+
+
+def _tool_sections(tools: Iterable[Tool]) -> str:
+    tools = list(tools)
+    callable_tools = [tool for tool in tools if not tool.finish]
+    told = _stubs(callable_tools) if callable_tools else "None besides the finishing one."
+    return f"{_CALLABLE}{told}\n\n{_FINISHING}{_stubs([tool for tool in tools if tool.finish])}"
 
 
 def _stubs(tools: Iterable[Tool]) -> str:

@@ -32,11 +32,13 @@ async def rebind(
     model: str | ModelClient | Callable[..., str] | None = None,
     schema: Any = None,
     unattended: bool | None = None,
+    items: Sequence[SandboxItem] | None = None,
 ) -> Binding:
     """Bind tools by name, the model by its recorded name unless one is given, and the sandbox by its stream.
 
     `schema` gives back a pydantic class; without it the answer comes as data, checked against the recorded JSON Schema. Whether nobody can
-    be asked (`unattended`) is as it was when the run began, unless it is said anew. Event handlers are not recorded.
+    be asked (`unattended`) is as it was when the run began, unless it is said anew. `items` is the stream where it is not stored yet. Event
+    handlers are not recorded.
 
     Raises:
         ToolBindingError: names every tool that is missing or has changed, with the source of the missing ones.
@@ -44,7 +46,7 @@ async def rebind(
     """
     settings = manifest.resources
     bound = _bound_tools(settings["tools"], [Tool.of(tool) for tool in tools], accept_changes)
-    items = await read_stream(workbench.plane, settings["sandbox_id"])
+    items = await read_stream(workbench.plane, settings["sandbox_id"]) if items is None else items
     box, session = _sandbox(settings, items)
     wanted = schema if schema is not None else settings["schema"]
     resources = CodeActResources(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from workbench.record.envelope import Header, SandboxEvent
+from workbench.record.envelope import AnyEntry, Header, SandboxEvent
 from workbench.record.sandbox_items import SandboxItem
 from workbench.record.values import Payload, Status, make_id
 from workbench.runtime.data_plane import DataPlane, Journal
@@ -61,7 +61,11 @@ class SandboxStream:
 
 async def read_stream(plane: DataPlane, sandbox_id: str) -> list[SandboxItem]:
     """A session's stream from the store, with blobs read in: what `Session(items=…)` rebuilds from."""
-    entries = await plane.entries(sandbox_id)
+    return await items_of(plane, await plane.entries(sandbox_id))
+
+
+async def items_of(plane: DataPlane, entries: Iterable[AnyEntry]) -> list[SandboxItem]:
+    """The items of a stream's entries, with blobs read in."""
     return [await _loaded(entry.item, plane) for entry in entries if isinstance(entry, SandboxEvent)]
 
 

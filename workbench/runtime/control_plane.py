@@ -71,7 +71,7 @@ class ControlPlane:
                 await life.binding.on_open(life)
             _obey(life)
             if life.state.running:
-                await crew.work(list(life.state.running.values()), cut_off=True, beside=pausing(life))
+                await crew.work(list(life.state.running.values()), cut_off=not life.forked, beside=pausing(life))
             while not life.state.terminal:
                 await crew.work(await self._advance(life, crew), beside=pausing(life))
                 await asyncio.sleep(0)  # nothing above has to wait, and other runs, and an order to stop, must have their turn

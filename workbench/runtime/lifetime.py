@@ -72,6 +72,8 @@ class Lifetime:
         """When this process dispatched the executions that have not begun, by its monotonic clock."""
         self.thread: ToolThread | None = None
         """Where the run's synchronous nodes run; made when one is first needed."""
+        self.forked = False
+        """Whether what is in flight at the beginning comes from a fork's original: then no crash has cut it off."""
         self.stop_reason: str | None = None
         self.broken: Exception | None = None
         """Why this process cannot go on with the lifetime, usually a StoreError; the record stands and can be resumed."""

@@ -7,25 +7,28 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, UserError
 from workbench.guardrails.policy import Policy, restored
 from workbench.guardrails.rules import limited
 from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
 from workbench.owner import is_dead
-from workbench.ports import InboxItem, Query
+from workbench.ports import InboxItem
 from workbench.record.codec import encode_value
-from workbench.record.entries import StoredEntry, verify_chain
-from workbench.record.envelope import AnyEntry, Decision, HitlRequest, HitlResponse
+from workbench.record.envelope import ABSENT, AnyEntry, Decision, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
 from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
+from workbench.runtime.diff import diff
+from workbench.runtime.fork import fork, rerun
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.replay import Verified, state_at, verify
 from workbench.runtime.requests import misfit
 
 if TYPE_CHECKING:
+    from workbench.graph.graph import AgentGraph
     from workbench.runtime.workbench import Workbench
 
 POLL_SECONDS = 0.1
@@ -41,14 +44,6 @@ def set_presenter(presenter: Presenter | None) -> None:
     """Say how `run.show()` draws; the notebook does, when its extension is loaded."""
     global _presenter  # noqa: PLW0603 - one display a process
     _presenter = presenter
-
-
-class Verified(NamedTuple):
-    """What `run.verify()` found to hold."""
-
-    entries: int
-    head: str
-    """The hash of the last entry: it stands for the whole record."""
 
 
 @dataclass(frozen=True)
@@ -275,13 +270,66 @@ class Run:
         finally:
             subscription.close()
 
-    def verify(self) -> Verified:
-        """Check the record against its hashes, its columns and the rules of its state.
+    def verify(self, *, graph: AgentGraph | None = None, head: str | None = None) -> Verified:
+        """Check the record: its bytes, the rules of its state and, where the graph is at hand, that the graph decides again what was
+        decided. Nothing but Plans is run. `head` is the hash that an earlier verification found last, if the run had ended by then.
 
         Raises:
-            RecordCorrupt: names the first entry that does not hold.
+            RecordCorrupt, BlobMissing, BlobCorrupt: names the first entry or blob that does not hold.
+            ReplayDivergence: names the first entry to which the graph does not lead, with what is recorded and what it decides.
         """
-        return run_sync(self._verify())
+        return run_sync(self._verify(graph, head))
+
+    def at(self, seq: int | None = None, *, step: int | None = None) -> RunState:
+        """The state as it was after entry `seq`, or at the end of an agent's step."""
+        if (seq is None) == (step is None):
+            raise UserError("say when: at(seq), or at(step=…) of an agent's run")
+        return run_sync(state_at(self.workbench.plane, self.id, self._end_of(step) if seq is None else seq))
+
+    def fork(
+        self,
+        at: int | str | None = None,
+        *,
+        edit: Any = ABSENT,
+        step: int | None = None,
+        code: str | None = None,
+        prompt: str | None = None,
+        result: Mapping[int | str, Any] | None = None,
+        confirm: bool = False,
+        **objects: Any,
+    ) -> Run:
+        """Begin a new run with what this one has recorded, and go on live from a point of it. This run stays as it is.
+
+        `at` is the number of the last entry that counts, or the id of the execution or call that is done again; with `edit`, that entry, or
+        the result of that execution or call, says this instead. For an agent's run `step=4` takes that turn again, with other `code`, as
+        if the task had been `prompt`, or with the `result` of its calls given as {ordinal or id: value}. `objects` are what a resume takes
+        (`graph=`, `tools=`, `model=`, `resources=`); those this process still has need not be given, and others may be.
+
+        Raises:
+            EffectsRepeat: lists what has happened after the point, is not idempotent and may happen again; `confirm=True` lets it.
+            UserError: the point is none, or nothing can be edited there.
+        """
+        given = {"step": step, "code": code, "prompt": prompt, "result": result}
+        where = {name: value for name, value in given.items() if value is not None}
+        live = None if self._life is None else self._life.binding
+        begun = fork(self.workbench, self.id, live=live, at=at, edit=edit, confirm=confirm, where=where, objects=objects)
+        return run_sync(begun)
+
+    def replay(self, *, live: bool = False, confirm: bool = False, **objects: Any) -> Run:
+        """Run the same input again, as a new run; `diff` then says what came out differently.
+
+        Tasks run. Calls of tools and models that are recorded with the same arguments are answered from the record, and all others are
+        made; with `live`, all are. `objects` are as for `fork`.
+
+        Raises:
+            EffectsRepeat: with `live`, lists what is not idempotent and would happen again; `confirm=True` lets it.
+        """
+        binding = None if self._life is None else self._life.binding
+        return run_sync(rerun(self.workbench, self.id, live=binding, answers=not live, confirm=confirm, objects=objects))
+
+    def diff(self, other: Run) -> dict[str, Any]:
+        """What differs in another run, step by step; `workbench.runtime.diff` says how."""
+        return diff(self.entries(), other.entries())
 
     def show(self) -> None:
         """Draw the run; as text where no notebook has been loaded."""
@@ -362,9 +410,13 @@ class Run:
             return self.workbench.works_on(self.id)
         return lease is not None and not is_dead(lease.owner)
 
-    async def _verify(self) -> Verified:
-        stored: list[StoredEntry] = [entry async for entry in self.workbench.store.read(Query(lifetime_ids=[self.id]))]
-        count, head = verify_chain(iter(stored), self.id)
-        fresh = Run(self.workbench, self.id)
-        await fresh._catch_up()
-        return Verified(count, head)
+    async def _verify(self, graph: AgentGraph | None, head: str | None) -> Verified:
+        if graph is None:
+            graph = self._life.graph if self._life is not None else await self.workbench.known_graph(self.id)
+        return await verify(self.workbench.plane, self.id, graph=graph, head=head)
+
+    def _end_of(self, step: int | None) -> int:
+        turns = [entry.seq for entry in self.entries() if entry.phase == "started" and entry.header.name == "task_llm"]
+        if step is None or not 1 <= step <= len(turns):
+            raise UserError(f"the run has {len(turns)} steps; there is no step {step}")
+        return turns[step] - 1 if step < len(turns) else self.state.seq

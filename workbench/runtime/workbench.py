@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from workbench.owner import is_dead, owner_id
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
 from workbench.record.codec import GENESIS
 from workbench.record.entries import decode_entry
-from workbench.record.envelope import LifetimeEvent, Manifest
+from workbench.record.envelope import AnyEntry, LifetimeEvent, Manifest
 from workbench.record.values import make_id
-from workbench.runtime.binding import Binder, Binding
+from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
+from workbench.runtime.fork import RunKind
 from workbench.runtime.guard import Guard
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
@@ -42,8 +44,8 @@ INBOX_SECONDS = 0.2
 class Workbench:
     """Where runs are started, found and resumed.
 
-    `binders` make the live objects of a recorded run anew, by the kind in its manifest. `inline` runs synchronous code on the loop: the
-    deterministic test profile.
+    `kinds` say how runs other than of plain graphs are made live again and forked, by the kind in their manifest. `inline` runs synchronous
+    code on the loop: the deterministic test profile.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Workbench:
         clock: Clock | None = None,
         new_id: Callable[[], str] = random_id,
         inline: bool = False,
-        binders: Mapping[str, Binder] | None = None,
+        kinds: Mapping[str, RunKind] | None = None,
         package: str = "",
         owner: str | None = None,
         tenant_id: str = "default",
@@ -79,7 +81,7 @@ class Workbench:
         self.plane = DataPlane(state, bus, blobs, spill_bytes=spill_bytes)
         self.last: Run | None = None
         """The run started or resumed most recently."""
-        self._binders = dict(binders or {})
+        self._kinds = dict(kinds or {})
         self._package = package
         self._lease_seconds = lease_seconds
         self._control = ControlPlane(Executor(inline=inline))
@@ -130,9 +132,7 @@ class Workbench:
             if run_id in self._live:
                 return Run(self, run_id, self._live[run_id])
             manifest = await self._manifest(run_id)
-            binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
-            if manifest.policy is not None:
-                binding = replace(binding, policy=restored(manifest.policy))
+            binding = await self.bind(manifest, accept_changes=accept_changes, **objects)
             await self._free_the_dead()
             lease = await self.claim(run_id)
             try:
@@ -140,6 +140,20 @@ class Workbench:
             except BaseException:
                 await self.store.release(run_id, self.owner)
                 raise
+
+    async def begin(self, binding: Binding, entries: Sequence[AnyEntry], streams: Iterable[Sequence[AnyEntry]] = ()) -> Run:
+        """Start a run with these as its first entries: a fork. `streams` are sandbox streams that are stored in the same transaction."""
+        journals = []
+        for each in (entries, *streams):
+            lease = await self.claim(each[0].header.lifetime_id)
+            journals.append(Journal(lease.lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+            for entry in each:
+                journals[-1].add(entry)
+        life = self._lifetime(binding, journals[0])
+        life.replay(entries)
+        life.forked = True
+        await self.plane.commit(*journals)
+        return self._drive(life)
 
     async def _taken_up(self, run_id: str, binding: Binding, lease: Lease) -> Lifetime:
         """The lifetime as its record stands, with the entry that says who goes on with it."""
@@ -256,11 +270,36 @@ class Workbench:
                 return entry.manifest
         raise UnknownRun(f"there is no run {run_id!r} in this store; `wb.runs()` lists what there is")
 
+    def kind(self, manifest: Manifest) -> RunKind | None:
+        """How runs of this kind are made live again; None for runs of plain graphs.
+
+        Raises:
+            ConfigurationError: it is not known here.
+        """
+        if manifest.kind != "graph" and manifest.kind not in self._kinds:
+            raise ConfigurationError(f"this workbench cannot go on with runs of kind {manifest.kind!r}; use one from wb.connect()")
+        return self._kinds.get(manifest.kind)
+
+    async def known_graph(self, run_id: str) -> AgentGraph | None:
+        """The graph of a run whose kind has one of its own."""
+        with contextlib.suppress(ConfigurationError, UnknownRun):
+            kind = self.kind(await self._manifest(run_id))
+            return None if kind is None else kind.graph
+        return None
+
+    async def bind(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding:
+        """The live objects of a recorded run; `objects` are those that the record only names.
+
+        Raises:
+            ToolBindingError: they lack something, or it has changed.
+        """
+        binding = await self._bind(manifest, accept_changes=accept_changes, **objects)
+        return binding if manifest.policy is None else replace(binding, policy=restored(manifest.policy))
+
     async def _bind(self, manifest: Manifest, *, accept_changes: bool, **objects: Any) -> Binding:
-        if manifest.kind != "graph":
-            if manifest.kind not in self._binders:
-                raise ConfigurationError(f"this workbench cannot resume runs of kind {manifest.kind!r}; use one from wb.connect()")
-            return await self._binders[manifest.kind](manifest, workbench=self, accept_changes=accept_changes, **objects)
+        kind = self.kind(manifest)
+        if kind is not None:
+            return await kind.bind(manifest, workbench=self, accept_changes=accept_changes, **objects)
         graph = objects.pop("graph", None)
         if not isinstance(graph, AgentGraph):
             raise UserError(f"this run is of the graph {manifest.graph_id!r}; give it: resume(run_id, graph=…)")

@@ -1,0 +1,98 @@
+"""Prune: delete whole lifetimes that have ended, and leave a tombstone of each.
+
+A tombstone says how many entries there were and the last hash, so an exported copy can still be told to be the one that was pruned. What
+only the pruned runs referred to goes with them: sandbox streams that no other run uses, and blobs. A fork holds its own copy of what it
+began with, so it is no reason to keep its original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from workbench.errors import UserError
+from workbench.ports import Query, Tombstone
+from workbench.record.entries import decode_entry
+from workbench.record.state import RunState, apply
+from workbench.runtime.replay import blobs_of, refuse_absent, stored_stream, streams_of
+
+if TYPE_CHECKING:
+    from workbench.runtime.workbench import Workbench
+
+
+class Pruned(NamedTuple):
+    """What was deleted."""
+
+    runs: int
+    streams: int
+    entries: int
+    blobs: int
+
+
+class _Found(NamedTuple):
+    tombstone: Tombstone
+    streams: frozenset[str]
+
+
+async def prune(bench: Workbench, run_ids: Sequence[str]) -> Pruned:
+    """Prune these runs.
+
+    Raises:
+        UserError: one of them has not ended; nothing is deleted.
+        RecordCorrupt: the record of one does not hold, and a tombstone must not vouch for it; nothing is deleted.
+        UnknownRun, RunPruned: there is none, or it has been pruned.
+    """
+    found = [await _found(bench, run_id, ended=True) for run_id in dict.fromkeys(run_ids)]
+    streams = set[str]().union(*(each.streams for each in found))
+    used = await _used_streams(bench, {each.tombstone.lifetime_id for each in found}) if streams else set()
+    stale = [await _found(bench, stream, ended=False) for stream in sorted(streams - used)]
+    for each in (*found, *stale):
+        if each.tombstone.entries:
+            await bench.store.prune(each.tombstone)
+    removed = await _remove_blobs(bench)
+    entries = sum(each.tombstone.entries for each in (*found, *stale))
+    return Pruned(len(found), sum(each.tombstone.entries > 0 for each in stale), entries, removed)
+
+
+async def _found(bench: Workbench, lifetime_id: str, *, ended: bool) -> _Found:
+    state, head = RunState(), ""
+    blobs: dict[str, None] = {}
+    streams: set[str] = set()
+    async for stored in stored_stream(bench.plane, lifetime_id):
+        entry = decode_entry(stored)
+        apply(state, entry)
+        head = stored.hash
+        blobs |= dict.fromkeys(ref.sha256 for ref in blobs_of(stored))
+        streams |= {*streams_of(entry)}
+    if ended and not state.seq:
+        await refuse_absent(bench.plane, lifetime_id)
+    if ended and not state.terminal:
+        raise UserError(f"run {lifetime_id} has not ended ({state.status}); stop it, or resume it and let it end, before it is pruned")
+    pruned_at = bench.clock.now().isoformat(timespec="microseconds")
+    return _Found(Tombstone(lifetime_id, state.seq, head, pruned_at, tuple(blobs)), frozenset(streams))
+
+
+async def _used_streams(bench: Workbench, pruned: set[str]) -> set[str]:
+    """The sandbox streams of all other runs."""
+    query = Query(kinds=["lifetime_event"], phases=["created"])
+    return {
+        stream
+        async for stored in bench.store.read(query)
+        if stored.lifetime_id not in pruned
+        for stream in streams_of(decode_entry(stored))
+    }
+
+
+async def _remove_blobs(bench: Workbench) -> int:
+    """Delete the blobs of pruned lifetimes that nothing refers to any more. While runs are going on none is deleted, since one of them may
+    have put the same value down and not yet have said so in its record; the next prune looks again."""
+    left = {digest for tombstone in (await bench.store.tombstones()).values() for digest in tombstone.blobs}
+    if not left or await bench.store.leases():
+        return 0
+    async for stored in bench.store.read(Query()):
+        left -= {ref.sha256 for ref in blobs_of(stored)}
+        if not left:
+            return 0
+    for digest in sorted(left):
+        await bench.blobs.remove(digest)
+    return len(left)
