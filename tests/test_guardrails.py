@@ -129,7 +129,7 @@ extra: 1
         ({"when": "sum(name) > 3"}, "nothing of that name to count"),
         ({"when": "sum(tokens_used + 1) > 3"}, "of one name"),
         ({"when": "tool.name == 'x'", "on": "tool_call"}, "only args has parts"),
-        ({"when": "().__class__"}, "may only follow a name"),
+        ({"when": "().__class__"}, "begin with an underscore"),
         ({"when": "__import__('os')"}, "there is no function"),
         ({"when": "[x for x in 'a']"}, "not part of the language"),
         ({"when": "tool == 'x'", "on": ["task"]}, "cannot be read on task"),
