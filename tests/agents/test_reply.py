@@ -140,3 +140,19 @@ def test_hostile_nesting_does_not_hurt_the_reader(hostile):
 )
 def test_what_is_said_beside_the_code_is_prose_and_an_answer_is_not(reply, prose):
     assert read_reply(reply).prose == prose
+
+
+@pytest.mark.parametrize(
+    "reply", ["Let me: ```python\nx = 1\n```", "1. ```\nx = 1\n```", "So ```py x = 1```", "```json\n{}\n```\nand ```Python\nx\n```"]
+)
+def test_code_that_does_not_begin_a_line_is_neither_run_nor_the_answer(reply):
+    read = read_reply(reply)
+    assert (read.code, read.answered) == (None, False)
+    assert "on a line of its own" in read.problem
+
+
+@pytest.mark.parametrize(
+    "reply", ["```json\n{}```", "Use `x` or ``y``.", "It said:\n\n```text\nall good\n```", "```text\nx```\nthat was it"]
+)
+def test_a_fence_that_holds_no_code_does_not_hinder_an_answer(reply):
+    assert read_reply(reply).answered

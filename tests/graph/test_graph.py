@@ -237,3 +237,11 @@ def test_a_callable_object_is_a_task():
     doubling, waiting = wb.Task(name="double", run=Doubling()), wb.Task(name="wait", run=Waiting())
     assert (doubling.takes_context, doubling.is_async) == (False, False)
     assert (waiting.takes_context, waiting.is_async) == (True, True)
+
+
+def test_a_bare_function_in_place_of_a_node_is_told_what_to_do() -> None:
+    def fetch(url: str) -> str:
+        return url
+
+    with pytest.raises(GraphError, match=r"'fetch' is no node; decorate it with @wb\.task or @wb\.plan"):
+        wb.AgentGraph("g", nodes=[fetch], edges=[("Start", "fetch"), ("fetch", "End")])  # type: ignore[list-item]

@@ -14,7 +14,7 @@ import pytest
 from tests.models.server import Server, whole
 from workbench.errors import ConfigurationError, ModelError, ModelReplyMalformed
 from workbench.models import Anthropic, Function, ModelClient, ModelRequest, OpenAI, Scripted, resolve
-from workbench.models.resolve import ollama_host
+from workbench.models.resolve import check_name, ollama_host
 from workbench.record.values import Message
 
 HELLO = ModelRequest(messages=(Message(role="user", content="Hi"),))
@@ -166,3 +166,12 @@ def test_importing_models_loads_no_http_library() -> None:
         "assert callable(m.resolve) and set(m.__all__) == set(dir(m))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("scripted:demo", r"model=wb\.models\.Scripted"), ("gpt-5", "openai:gpt-5"), ("", "provider:name")]
+)
+def test_a_name_is_checked_without_making_anything(name: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        check_name(name)
+    assert check_name("ollama:llama3:8b") == ("ollama", "llama3:8b")

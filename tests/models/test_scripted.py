@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
-from workbench.errors import ModelError
+from workbench.errors import ModelError, UserError
 from workbench.models import ModelClient, ModelRequest, Scripted
 from workbench.record.values import Message, Usage
 
@@ -65,3 +66,9 @@ async def test_it_may_take_its_time() -> None:
 
 def test_another_script_has_another_hash() -> None:
     assert Scripted(["a"]).spec() != Scripted(["b"]).spec()
+
+
+@pytest.mark.parametrize("replies", ["hello", [1], [None]])
+def test_a_script_is_a_list_of_replies(replies: Any) -> None:
+    with pytest.raises(UserError, match="a script is a list"):
+        Scripted(replies)

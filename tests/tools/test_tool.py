@@ -236,6 +236,11 @@ def test_the_manifest_goes_into_the_record() -> None:
 
     manifest = Tool.of(documented).manifest()
     assert codec.roundtrip(manifest) == manifest
-    assert list(manifest) == ["name", "description", "schema", "schema_hash", "source", "source_hash", "idempotent", "finish"]
+    assert list(manifest) == ["name", "description", "schema", "schema_hash", "source", "source_hash", "idempotent", "finish", "approval"]
     assert manifest["schema"]["properties"]["count"] == {"default": 5, "description": "How many", "minimum": 1, "type": "integer"}
     assert "def documented" in manifest["source"]
+
+
+def test_a_name_given_in_place_of_the_function_is_told_where_it_goes() -> None:
+    with pytest.raises(UserError, match=r"'search'.*name="):
+        tool("search")  # type: ignore[call-overload]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, get_args, overload
 
 from pydantic import BaseModel
 
@@ -21,7 +22,7 @@ from workbench.errors import AgentBusy, ApprovalPending, UserError
 from workbench.guardrails.policy import Policy, policy_of
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
-from workbench.models.resolve import resolve
+from workbench.models.resolve import check_name, resolve
 from workbench.record.events import EVENTS
 from workbench.record.values import make_id
 from workbench.runtime.binding import Binding, unchanged
@@ -29,7 +30,7 @@ from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench
 from workbench.sandbox.box import Sandbox
-from workbench.sandbox.session import Session
+from workbench.sandbox.session import EngineChoice, Session
 from workbench.schemas import AnswerSchema
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
@@ -78,26 +79,29 @@ class Agent:
     `policy` is what its runs are judged by: the path of a policy file, a policy's text, or a `wb.Policy`.
 
     Raises:
-        UserError: for a schema that is none, or a tool name that cannot be called from the sandbox.
+        UserError: for a setting that cannot be meant, a schema that is none, or a tool name that cannot be called from the sandbox.
     """
 
     def __init__(
         self,
         model: str | ModelClient | Callable[..., str] | None = None,
         *,
-        tools: Iterable[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] | Callable[..., Any] = (),
         max_iterations: int = 10,
         temperature: float | None = 0.7,
         max_tokens: int | None = 4096,
         system: str | None = None,
         verbose: bool = False,
         sandbox: Sandbox | None = None,
-        engine: Literal["auto", "littrs", "monty"] = "auto",
+        engine: EngineChoice = "auto",
         schema: Schema | None = None,
         thinking_tag: str | None = None,
         policy: str | Path | Policy | None = None,
         workbench: Workbench | None = None,
     ) -> None:
+        if isinstance(model, str):
+            check_name(model)
+        _check_settings(max_iterations, temperature, max_tokens, engine)
         self._model = model
         self._client: ModelClient | None = None
         self._tools: dict[str, Tool] = {}
@@ -112,7 +116,7 @@ class Agent:
         self._workbench = workbench
         self._handlers = Handlers()
         self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
-        for tool in tools:
+        for tool in [tools] if callable(tools) else tools:
             self.register(tool)
         if verbose:
             for event in EVENTS:
@@ -222,6 +226,8 @@ class Agent:
     async def _start(self, bench: Workbench, task: str, schema: Schema | None, *, unattended: bool) -> Run:
         if not isinstance(task, str):
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
+        if not task.strip():
+            raise UserError("the task is empty; say what the agent is to do")
         answer = AnswerSchema(schema) if schema is not None else self._schema
         use = self._sandbox
         if (holder := use.holder()) is not None:
@@ -257,6 +263,18 @@ class Agent:
         return agent_binding(
             resources, title=task, max_iterations=self._max_iterations, engine=self.engine, bench=bench, handlers=self._handlers
         )
+
+
+def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engine: Any) -> None:
+    """Refuse at construction what would only fail in the middle of a run."""
+    if type(max_iterations) is not int or max_iterations < 1:
+        raise UserError(f"max_iterations={max_iterations!r} is no number of turns; give a whole number from 1")
+    if temperature is not None and (type(temperature) not in (int, float) or not 0 <= temperature < math.inf):
+        raise UserError(f"temperature={temperature!r} is no temperature; give a number from 0, or None for the provider's own")
+    if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
+        raise UserError(f"max_tokens={max_tokens!r} is no number of tokens; give a whole number from 1, or None for the provider's limit")
+    if engine not in get_args(EngineChoice):
+        raise UserError(f"engine={engine!r} is no sandbox engine; give {', '.join(map(repr, get_args(EngineChoice)))}")
 
 
 def _callable(tool: Tool) -> Tool:

@@ -3,7 +3,7 @@
     thinking     the text of `<think>` and the agent's own tag; removed before anything else is looked for
     code         the first fence marked python, py, python3 or nothing, or the first `<code>` tag; it runs
     finish tag   `<finish>…</finish>` outside code; read when there is no code
-    text         a reply with neither is itself the answer
+    text         a reply with neither is itself the answer, unless it has code in a place where code does not run
 
 Whatever of a reply is not used is said in `notes`, which the model is shown with the result.
 """
@@ -19,6 +19,9 @@ from workbench.sandbox.source import parse
 
 _OPEN = re.compile(r"^[ \t]*(?P<fence>`{3,})[ \t]*(?P<language>[\w+.-]*)[^\n`]*\n|<code>", re.MULTILINE)
 _PYTHON = frozenset({"", "py", "python", "python3", "py3"})
+_ASTRAY = re.compile(r"[^\s`][ \t]*`{3,}[ \t]*py(?:thon)?3?\b|\A[^`]*[^\s`][ \t]*`{3,}[ \t]*\n", re.IGNORECASE)
+"""Code that was meant to run and does not stand where it would."""
+
 _FINISH = re.compile(r"<finish>(.*?)</finish>", re.DOTALL)
 _SOLE_FENCE = re.compile(r"\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 
@@ -55,6 +58,12 @@ def read_reply(content: str, thinking_tag: str | None = None) -> Reply:
     answer = prose.strip()
     if not answer:
         return Reply(thinking=thinking, problem="Your reply was empty. Write Python to go on, or finish with the answer.")
+    if _ASTRAY.search(answer):
+        problem = (
+            "Your reply has a code fence that does not begin a line, so nothing was run. Put ```python on a line of its own to have code "
+            "run, or finish with the answer."
+        )
+        return Reply(thinking=thinking, problem=problem)
     fence = _SOLE_FENCE.fullmatch(answer)
     return Reply(answered=True, answer=_json_or_text(fence.group(1) if fence else answer), thinking=thinking)
 

@@ -28,6 +28,8 @@ class Fault(NamedTuple):
 
 def faults(nodes: Sequence[Node], edges: Sequence[Edge], version: str, final_policy: str = "drain") -> list[Fault]:
     """Every rule the graph breaks, in one sentence each."""
+    if strays := [node for node in nodes if not isinstance(node, Task | Plan)]:
+        return [Fault(f"{getattr(stray, '__name__', stray)!r} is no node; decorate it with @wb.task or @wb.plan") for stray in strays]
     kinds = {node.name: node for node in nodes}
     found = [*_terms(version, final_policy), *_names(nodes)]
     for node in nodes:

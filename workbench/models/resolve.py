@@ -22,6 +22,9 @@ _PROBE_S = 0.3
 
 _KNOWN = ("openai", "anthropic", "ollama")
 
+_NAMELESS = {"scripted": "Scripted", "function": "Function"}
+"""Providers whose models are more than their names."""
+
 _DEFAULTS = (("OPENAI_API_KEY", "openai:gpt-5-mini"), ("ANTHROPIC_API_KEY", "anthropic:claude-sonnet-4-5"))
 """What is used when no model is named: the first provider with a key."""
 
@@ -55,11 +58,25 @@ def resolve(model: AnyModel = None) -> ModelClient:
     raise ConfigurationError(f"{model!r} is no model; {_WAYS}")
 
 
-def _named(model: str) -> ModelClient:
+def check_name(model: str) -> tuple[str, str]:
+    """The provider and the model that a name means; nothing is loaded, looked up or asked.
+
+    Raises:
+        ConfigurationError: it is no such name; the message says what to write.
+    """
     provider, _, name = model.partition(":")
+    if provider in _NAMELESS:
+        raise ConfigurationError(
+            f"{model!r} cannot be made from its name: give the client itself, as model=wb.models.{_NAMELESS[provider]}(…)"
+        )
     if provider not in _KNOWN or not name:
         meant = f"; did you mean 'openai:{model}'?" if ":" not in model and model else ""
         raise ConfigurationError(f"{model!r} names no known model: use provider:name with one of {', '.join(_KNOWN)}{meant}")
+    return provider, name
+
+
+def _named(model: str) -> ModelClient:
+    provider, name = check_name(model)
     if provider == "anthropic":
         return _client("workbench.models.anthropic", "Anthropic", name)
     if provider == "ollama":

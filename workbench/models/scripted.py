@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from workbench.errors import ModelError
+from workbench.errors import ModelError, UserError
 from workbench.models.client import ModelReply, ModelRequest, OnText
 from workbench.record import codec
 from workbench.record.values import Message, Usage
@@ -30,6 +30,8 @@ class Scripted:
 
     def __init__(self, replies: Sequence[Line], *, name: str = "script", usage: Usage | None = None, delay: float = 0) -> None:
         self._replies = tuple(replies)
+        if isinstance(replies, str) or not all(isinstance(line, str) or callable(line) for line in self._replies):
+            raise UserError("a script is a list of replies, each a text or a function of the messages; write Scripted(['hello'])")
         self._name = name
         self._usage = usage or Usage()
         self._delay = delay

@@ -292,6 +292,8 @@ def tool(
             raise UserError(f"{function!r} cannot be decorated; use Tool.from_function({made.name}) or wrap it in a def") from None
         return function
 
+    if fn is not None and not callable(fn):
+        raise UserError(f"@tool was given {fn!r}, which is no function; a name is given as @tool(name=…)")
     return mark if fn is None else mark(fn)
 
 
