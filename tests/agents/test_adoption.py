@@ -37,10 +37,10 @@ def test_what_is_set_during_a_run_is_seen_by_its_next_block(agent, box):
     done = threading.Event()
 
     @box.tool
-    def wait() -> None:
+    async def wait() -> None:
         """Wait."""
         inside.set()
-        done.wait(10)
+        await asyncio.to_thread(done.wait, 10)
 
     run = agent("wait()", "finish(given)", sandbox=box).start("go")
     assert inside.wait(10)
@@ -82,10 +82,10 @@ def test_person_and_agent_take_turns(agent, box):
     inside, done = threading.Event(), threading.Event()
 
     @box.tool
-    def wait() -> None:
+    async def wait() -> None:
         """Wait."""
         inside.set()
-        done.wait(10)
+        await asyncio.to_thread(done.wait, 10)
 
     one, other = agent("wait()\nfinish(1)", sandbox=box), agent("finish(2)", sandbox=box)
     run = one.start("go")

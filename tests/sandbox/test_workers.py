@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -102,9 +101,9 @@ async def start_of(open_session: Open, host: Any, engine: str) -> float:
 
 
 async def test_a_session_starts_at_once_when_others_have_been_started(engine: str, open_session: Open, host: Any) -> None:
-    cold = await start_of(open_session, host, engine)
-    warm = statistics.median([await start_of(open_session, host, engine) for _ in range(5)])
-    assert warm < max(15, cold), f"warm {warm:.1f} ms, cold {cold:.1f} ms"
+    await start_of(open_session, host, engine)
+    took = [await start_of(open_session, host, engine) for _ in range(5)]
+    assert min(took) < 15, took  # about 2 ms where nothing else runs; starting a process takes 50
 
 
 if AVAILABLE:
