@@ -11,8 +11,8 @@ from workbench.errors import UserError
     [
         ({"model": "gpt-5"}, "did you mean 'openai:gpt-5'"),
         ({"engine": "foo"}, "'auto', 'littrs', 'monty'"),
-        ({"max_iterations": "3"}, "whole number from 1"),
-        ({"max_iterations": 0}, "whole number from 1"),
+        ({"max_iterations": "3"}, "whole number from 0"),
+        ({"max_iterations": -1}, "whole number from 0"),
         ({"temperature": "hot"}, "number from 0"),
         ({"temperature": float("nan")}, "number from 0"),
         ({"max_tokens": 0}, "whole number from 1"),

@@ -267,8 +267,8 @@ class Agent:
 
 def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engine: Any) -> None:
     """Refuse at construction what would only fail in the middle of a run."""
-    if type(max_iterations) is not int or max_iterations < 1:
-        raise UserError(f"max_iterations={max_iterations!r} is no number of turns; give a whole number from 1")
+    if type(max_iterations) is not int or max_iterations < 0:
+        raise UserError(f"max_iterations={max_iterations!r} is no number of turns; give a whole number from 0")
     if temperature is not None and (type(temperature) not in (int, float) or not 0 <= temperature < math.inf):
         raise UserError(f"temperature={temperature!r} is no temperature; give a number from 0, or None for the provider's own")
     if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
