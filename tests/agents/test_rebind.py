@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 import workbench as wb
 from workbench.adapters.memory import MemoryBlobStore, MemoryEventBus, MemoryKVStore, MemoryStateStore
+from workbench.agents.fork import AGENT
 from workbench.agents.rebind import _client
 from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UserError
 from workbench.loop import run_sync
