@@ -71,7 +71,9 @@ def purpose(path: Path) -> str:
         case ".md":
             line = text.lstrip("# ").partition("\n")[0]
         case _:
-            line = next((found[1] for found in map(re.compile(r"\s*(?:/\*+|//|#(?!!))\s*(.+)").match, text.splitlines()) if found), "")
+            line = next(
+                (found[1] for found in map(re.compile(r"\s*(?:/\*+|\*|//|#(?!!))\s*([^\s*/].*)").match, text.splitlines()) if found), ""
+            )
     line = line.removesuffix("*/").strip().partition(". ")[0].rstrip(".")
     if not line:
         raise LookupError(f"{path.relative_to(ROOT)} does not say what it is for: open it with a docstring or comment of one line")
