@@ -245,3 +245,9 @@ def test_a_bare_function_in_place_of_a_node_is_told_what_to_do() -> None:
 
     with pytest.raises(GraphError, match=r"'fetch' is no node; decorate it with @wb\.task or @wb\.plan"):
         wb.AgentGraph("g", nodes=[fetch], edges=[("Start", "fetch"), ("fetch", "End")])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("make", [wb.task, wb.plan])
+def test_a_name_in_place_of_a_nodes_function_is_refused(make) -> None:
+    with pytest.raises(UserError, match="'fetch' needs a function; got str"):
+        make("fetch")

@@ -159,7 +159,14 @@ def task(
     policy = RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries
 
     def make(function: F) -> Task:
-        return Task(name=name or function.__name__, run=function, timeout=timeout, idempotent=idempotent, retries=policy, label=label)
+        return Task(
+            name=name or getattr(function, "__name__", str(function)),
+            run=function,
+            timeout=timeout,
+            idempotent=idempotent,
+            retries=policy,
+            label=label,
+        )
 
     return make if run is None else make(run)
 
@@ -174,7 +181,7 @@ def plan(
     """Make a Plan of a function; bare, or with options. The Plan's name is the function's."""
 
     def make(function: F) -> Plan:
-        return Plan(name=name or function.__name__, choose=function, timeout=timeout, label=label)
+        return Plan(name=name or getattr(function, "__name__", str(function)), choose=function, timeout=timeout, label=label)
 
     return make if choose is None else make(choose)
 
