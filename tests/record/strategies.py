@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from workbench.record.codec import encode_value
 from workbench.record.envelope import (
     AnyEntry,
+    GuardrailEvent,
     Header,
     HitlEvent,
     HitlRequest,
@@ -27,6 +28,7 @@ from workbench.record.envelope import (
     TaskResult,
     Telemetry,
     ToolCallEntry,
+    Verdict,
 )
 from workbench.record.sandbox_items import RecordedCall, SandboxBlock, SandboxItem
 from workbench.record.values import BlobRef, ErrorInfo, Message, Payload, ToolCall
@@ -170,6 +172,7 @@ KINDS: dict[str, st.SearchStrategy[AnyEntry]] = {
         request=st.none() | st.builds(HitlRequest, title=text, args=payloads),
         response=st.builds(HitlResponse, note=text),
     ),
+    "guardrail_event": st.builds(GuardrailEvent, **shared, verdict=st.builds(Verdict, message=text, values=st.dictionaries(names, text))),
     "sandbox_event": st.builds(SandboxEvent, **shared, item=st.builds(SandboxItem, name=names, value=payloads, block=st.none() | blocks)),
 }
 entries = st.one_of(*KINDS.values())

@@ -86,8 +86,10 @@ class Statistic:
         """Count one more value."""
         self.count += 1
         self.sum += value
-        self.min = value if self.min is None or value < self.min else self.min
-        self.max = value if self.max is None or value > self.max else self.max
+        if self.min is None or value < self.min:
+            self.min = value
+        if self.max is None or value > self.max:
+            self.max = value
         self.last = value
 
     def plus(self, later: Statistic) -> Statistic:
@@ -145,34 +147,42 @@ class Statistics:
 
 def counted_in(entry: AnyEntry) -> list[Counted]:
     """What an entry adds to the measures."""
-    measures = _BY_ENTRY.get((entry.kind, entry.phase))
-    return _counted(measures, entry.header.status, lambda column: COLUMNS[column](entry)) if measures is not None else []
-
-
-def counted_in_columns(read: Callable[[str], Any]) -> list[Counted]:
-    """What a stored entry adds to the measures, by its columns."""
-    measures = _BY_ENTRY.get((read("kind"), read("phase")))
-    return _counted(measures, read("status"), read) if measures is not None else []
-
-
-def _counted(measures: tuple[Measure, ...], status: str, read: Callable[[str], Any]) -> list[Counted]:
+    readers = _READERS.get((entry.kind, entry.phase))
+    if readers is None:
+        return []
     found: list[Counted] = []
-    for measure in measures:
-        if measure.statuses and status not in measure.statuses:
+    for measure, read in readers:
+        if measure.statuses and entry.header.status not in measure.statuses:
             continue
-        value = _value(measure, read)
+        value = read(entry)
         if value is not None and (value or not measure.nonzero):
             found.append((measure.name, value))
     return found
 
 
-def _value(measure: Measure, read: Callable[[str], Any]) -> Number | None:
-    if not measure.columns:
-        return 1
-    total: Number = 0
-    for column in measure.columns:
-        value = read(column)
-        if value is None:
-            return None
-        total += value
-    return total
+def counted_in_columns(read: Callable[[str], Any]) -> list[Counted]:
+    """What a stored entry adds to the measures, by its columns."""
+    found: list[Counted] = []
+    for measure in _BY_ENTRY.get((read("kind"), read("phase")), ()):
+        if measure.statuses and read("status") not in measure.statuses:
+            continue
+        values = [read(column) for column in measure.columns]
+        value = None if None in values else sum(values) if values else 1
+        if value is not None and (value or not measure.nonzero):
+            found.append((measure.name, value))
+    return found
+
+
+def _reader(measure: Measure) -> Callable[[AnyEntry], Number | None]:
+    """How the measure is read from an entry; made once, since every entry of every run goes through it."""
+    match [COLUMNS[column] for column in measure.columns]:
+        case []:
+            return lambda _: 1
+        case [read]:
+            return read
+        case [first, second]:
+            return lambda entry: first(entry) + second(entry)
+    raise AssertionError(f"{measure.name} is of more columns than are added here")
+
+
+_READERS = {key: tuple((measure, _reader(measure)) for measure in measures) for key, measures in _BY_ENTRY.items()}
