@@ -181,7 +181,7 @@ def plan(
     """Make a Plan of a function; bare, or with options. The Plan's name is the function's."""
 
     def make(function: F) -> Plan:
-        return Plan(name=name or getattr(function, "__name__", str(function)), choose=function, timeout=timeout, label=label)
+        return Plan(name=name or str(getattr(function, "__name__", function)), choose=function, timeout=timeout, label=label)
 
     return make if choose is None else make(choose)
 
