@@ -410,7 +410,8 @@ def test_tool_calls_of_branches_do_not_overshoot(bench):
         return await ctx.call_tool("touch", {"n": n})
 
     run = wb.start(fan(10, work), tools=[touch], policy="sum(tool_calls) > 4 -> pause_lifetime", workbench=bench)
-    until(lambda: run.pending)
+    until(lambda: run.pending and len(made) == 4)
+    time.sleep(0.1)
     assert len(made) == 4
     run.unpause()
     assert run.result(10) == list(range(10))

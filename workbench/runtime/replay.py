@@ -191,7 +191,8 @@ class _Again:
     async def _chosen(self, state: RunState, entry: PlanExecution) -> None:
         called = [command for command in self._called.pop(entry.header.exec_id, []) if isinstance(command, RunPlan)]
         looked_at = list(entry.links.parent_task_exec_ids)
-        command = next((each for each in called if [task.exec_id for task in each.tasks] == looked_at), None)
+        # The latest: a guardrail may have rejected since what was to be looked at as a success.
+        command = next((each for each in reversed(called) if [task.exec_id for task in each.tasks] == looked_at), None)
         if command is None or command.joins != entry.links.joins or command.branch != entry.header.branch_path:
             expected = {"plan": entry.header.name, "tasks": list(entry.links.parent_task_names)}
             last = called[-1] if called else None
