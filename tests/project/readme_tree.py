@@ -36,6 +36,7 @@ FOLDERS = {
     "tests/conformance": "one suite a port, run against every adapter",
     "tests/crash": "processes killed at random points, and what remains",
     "tests/project": "the tree, the layers, packaging, published schemas",
+    "tests/replay": "captured records, and the graphs that must still decide as they did",
     "tests/stories": "from a cell, through the record, to a DataFrame",
     "binder": "the environment for Binder",
     "docs": "what is promised, one page a subject",

@@ -160,7 +160,7 @@ def task(
 
     def make(function: F) -> Task:
         return Task(
-            name=name or getattr(function, "__name__", str(function)),
+            name=name or str(getattr(function, "__name__", function)),
             run=function,
             timeout=timeout,
             idempotent=idempotent,
