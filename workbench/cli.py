@@ -1,4 +1,4 @@
-"""The command line: `workbench demo | runs | show | answer | verify`. It works on what notebooks write, and never goes on with a run."""
+"""The command line: `workbench demo | new | runs | show | answer | verify`. It never goes on with a run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from workbench.agents.trace import describe
 from workbench.current import current
 from workbench.errors import RecordCorrupt, RunError, UserError, WorkbenchError
 from workbench.runtime.run import Run
+from workbench.scaffold.write import KINDS, write
 from workbench.visible import visible
 
 QUICKSTART = Path("notebooks", "01_quickstart.ipynb")
@@ -60,7 +61,19 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check a run's record against its hashes")
     verify.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
     verify.set_defaults(command=_verify)
+    new = commands.add_parser("new", help="write the files that a new graph, task, plan, tool, policy or notebook begins with")
+    new.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    new.add_argument("name", metavar="NAME", help="the module's name, such as write_report")
+    new.add_argument("--dir", type=Path, default=Path(), help="where to write (default: here)")
+    new.add_argument("--force", action="store_true", help="overwrite files that are there")
+    new.set_defaults(command=_new)
     return parser
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    for path in write(arguments.kind, arguments.name, arguments.dir, force=arguments.force):
+        print(path)
+    return 0
 
 
 def _runs(arguments: argparse.Namespace) -> int:
