@@ -90,3 +90,20 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 def test_an_expression_knows_what_it_reads_and_calls():
     expression = parse("sum(tokens_used) > 3 and result.ok", functions=["sum"])
     assert (expression.names, expression.functions) == ({"tokens_used", "result.ok"}, {"sum"})
+
+
+def test_a_function_of_a_name_is_given_the_name():
+    read = parse("sum(spent) > 2 * spent", names=["spent"], of_names=["sum"])
+    assert (read.aggregates, read.names) == ({("sum", "spent")}, {"spent"})
+    assert read.evaluate(lambda name: 3, {"sum": lambda name: {"spent": 7}[name]}) is True
+
+
+@pytest.mark.parametrize(("text", "limit"), [("sum(x) > 10 000", 10_000), ("x <= 0.5", Decimal("0.5")), ("x == 3", None), ("x > y", None)])
+def test_one_comparison_with_a_number_has_a_limit_that_can_be_changed(text, limit):
+    read = parse(text, names=["x", "y"], of_names=["sum"])
+    assert read.limit == limit
+    if limit is None:
+        with pytest.raises(ExpressionError, match="no limit"):
+            read.with_limit(5)
+    else:
+        assert read.with_limit(5).limit == 5
