@@ -14,6 +14,7 @@ from hypothesis import given, settings
 import workbench as wb
 from tests.graph.anygraph import bare, choose, graphs, work
 from workbench.errors import GraphError
+from workbench.graph import outline
 from workbench.graph.edges import Edge, Join
 from workbench.graph.nodes import Plan, RetryPolicy, Task
 from workbench.graph.outline import MAX_TEXT
@@ -297,3 +298,13 @@ def test_a_text_states_every_option_there_is(form):
     ]
     graph = wb.AgentGraph("g", nodes=[fetch, split, Task(name="each", run=work), JUDGE], edges=edges)
     assert read(write(graph, form), form, bare(graph)) == graph
+
+
+def test_no_option_of_nodes_and_edges_is_left_out_of_the_formats():
+    stated = {
+        Task: {"name", "run", "retries", *outline._TASK},
+        Plan: {"name", "choose", *outline._PLAN},
+        Edge: {"source", "target", "type", *outline._EDGE},
+    }
+    for kind, known in stated.items():
+        assert {field.name for field in dataclasses.fields(kind) if field.init} <= known
