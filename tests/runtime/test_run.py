@@ -226,3 +226,12 @@ def test_an_owner_is_dead_only_when_that_is_certain():
     assert is_dead(f"{machine}/999999999/1/x")
     for unsure in (f"other/{pid}/1/x", f"{machine}/{pid}/-/x", "test/0/-/0", "", "me", "a/b/c/d/e"):
         assert not is_dead(unsure)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [(lambda bench: wb.start("x", workbench=bench), "AgentGraph"), (lambda bench: wb.open(None, workbench=bench), "by its id")],
+)
+def test_what_is_no_graph_and_no_id_is_refused_by_name(bench, call, words):
+    with pytest.raises(UserError, match=words):
+        call(bench)

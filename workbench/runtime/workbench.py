@@ -320,6 +320,8 @@ class Workbench:
         return binding
 
     async def _open(self, run_id: str) -> Run:
+        if not isinstance(run_id, str):
+            raise UserError(f"a run is opened by its id, as text; got {type(run_id).__name__}. `wb.runs()` lists what there is")
         if run_id in self._live:
             return Run(self, run_id, self._live[run_id])
         matches = [found async for found in self._ids() if found.startswith(run_id)]
@@ -368,6 +370,8 @@ def start(
     `tools` are what nodes may call by `ctx.call_tool`; `resources` is handed to them as `ctx.resources` and not recorded.
     `policy` is what the run is judged by: a path, a policy's text, or a `wb.Policy`.
     """
+    if not isinstance(graph, AgentGraph):
+        raise UserError(f"a run is of an AgentGraph; got {type(graph).__name__}. For a task in words make a wb.Agent and start that")
     bench = workbench or current()
     return bench.start(graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources, policy=policy), input)
 
