@@ -12,7 +12,7 @@ import pytest
 import workbench as wb
 from tests.runtime.graphs import line
 from workbench.adapters.memory import MemoryStateStore
-from workbench.errors import ConfigurationError, LoopError, RunError, RunInterrupted, ToolBindingError, UnknownRun
+from workbench.errors import ConfigurationError, LoopError, RunError, RunInterrupted, ToolBindingError, UnknownRun, UserError
 from workbench.loop import run_sync
 from workbench.owner import is_dead, owner_id
 from workbench.runtime.workbench import graph_binding
