@@ -142,7 +142,7 @@ def test_values_too_big_for_the_log_are_named_by_their_blob() -> None:
     blob = {"blob": "sha256:ab", "size_bytes": 2_000_000}
     assert only("finish", created(), ended(output=BLOB)) == {"value": blob}
     executed = only("code_executed", created(), *task("task_execute", BLOB))
-    assert (executed["output"], executed["success"]) == (blob, None)
+    assert (executed["output"], executed["success"]) == ("(2,000,000 bytes, too big for the log; they lie in sha256:ab)", None)
     assert only("code_generated", created(), plan("plan_dispatch", "task_execute", BLOB)) == {"code": blob}
 
 
