@@ -113,6 +113,33 @@ def tamper(database, change):
     db.close()
 
 
+def test_verify_finds_by_the_hash_that_something_was_cut_off(run, capsys):
+    head = run.verify().head
+    assert main(["verify", run.id, "--head", head]) == 0
+    assert main(["verify", run.id, "--head", "f" * 64]) == 1
+    assert "what followed is missing" in capsys.readouterr().err
+
+
+def test_a_run_is_exported_to_a_file_and_imported_into_another_store(tmp_path, run, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", run.id[:8]]) == 0
+    assert main(["export", run.id]) == 1
+    assert "is there already" in capsys.readouterr().err
+    set_current(other := local(home=tmp_path / "other"))
+    assert main(["import", f"{run.id}.json"]) == 0
+    assert "5 entries hold" in capsys.readouterr().out
+    assert other.open(run.id).value == 1
+    assert main(["import", "no.json"]) == 1
+    other.close()
+
+
+def test_pruned_runs_are_gone_and_say_so(run, capsys):
+    assert main(["prune", run.id[:8]]) == 0
+    assert "1 runs deleted: 5 entries" in capsys.readouterr().out
+    assert main(["show", run.id]) == 1
+    assert "was pruned" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["show", "verify"])
 def test_an_unknown_run_is_an_error_in_a_sentence(bench, capsys, command):
     assert main([command, "feed"]) == 1

@@ -1,4 +1,4 @@
-"""The command line: `workbench demo | new | runs | show | answer | verify`. It never goes on with a run."""
+"""The command line: `workbench demo | new | runs | show | answer | verify | export | import | prune`. It never goes on with a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench.agents.trace import describe
 from workbench.current import current
-from workbench.errors import RecordCorrupt, RunError, UserError, WorkbenchError
+from workbench.errors import BlobCorrupt, BlobMissing, RecordCorrupt, ReplayDivergence, RunError, UserError, WorkbenchError
 from workbench.runtime.run import Run
 from workbench.scaffold.write import KINDS, write
 from workbench.visible import visible
@@ -60,7 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     answer.set_defaults(command=_answer)
     verify = commands.add_parser("verify", help="check a run's record against its hashes")
     verify.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    verify.add_argument("--head", metavar="HASH", help="the last hash that an earlier verify printed: then nothing can have been cut off")
     verify.set_defaults(command=_verify)
+    export = commands.add_parser("export", help="write a run, with all its record refers to, into one file")
+    export.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
+    export.add_argument("--output", type=Path, help="the file (default: RUN.json)")
+    export.set_defaults(command=_export)
+    taken = commands.add_parser("import", help="check an exported run, and write it into this store")
+    taken.add_argument("file", type=Path, metavar="FILE")
+    taken.set_defaults(command=_import)
+    prune = commands.add_parser("prune", help="delete runs that have ended, leaving a tombstone of each")
+    prune.add_argument("runs", metavar="RUN", nargs="+", help="a run's id, or the beginning of one")
+    prune.set_defaults(command=_prune)
     new = commands.add_parser("new", help="write the files that a new graph, task, plan, tool, policy or notebook begins with")
     new.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     new.add_argument("name", metavar="NAME", help="the module's name, such as write_report")
@@ -135,11 +146,39 @@ def _json(text: str) -> Any:
 def _verify(arguments: argparse.Namespace) -> int:
     run = current().open(arguments.run)
     try:
-        verified = run.verify()
-    except RecordCorrupt as error:
+        verified = run.verify(head=arguments.head)
+    except (RecordCorrupt, BlobMissing, BlobCorrupt, ReplayDivergence) as error:
         print(f"run {run.id}: the record does NOT hold: {error}", file=sys.stderr)
         return 1
     print(f"run {run.id}: {verified.entries} entries hold, last hash {verified.head}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    run = current().open(arguments.run)
+    path = arguments.output or Path(f"{run.id}.json")
+    try:
+        with path.open("xb") as file:
+            file.write(current().export(run.id))
+    except FileExistsError:
+        raise UserError(f"{str(path)!r} is there already; give --output another name") from None
+    print(f"run {run.id}: {path}")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    try:
+        file = arguments.file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{str(arguments.file)!r} cannot be read: {error.strerror}") from error
+    run = current().import_run(file)
+    print(f"run {run.id}: {run.verify().entries} entries hold")
+    return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    pruned = current().prune(*(current().open(run).id for run in arguments.runs))
+    print(f"{pruned.runs} runs deleted: {pruned.entries} entries, {pruned.streams} sandbox streams, {pruned.blobs} blobs")
     return 0
 
 

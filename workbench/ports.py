@@ -216,8 +216,8 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def remove(self, digest: str) -> None:
-        """Delete the blob with this SHA-256; no error if it is not there. Whether anything refers to it is for the caller to know."""
+    async def remove(self, digest: str) -> bool:
+        """Delete the blob with this SHA-256; False if it is not there. Whether anything refers to it is for the caller to know."""
         ...
 
     async def close(self) -> None:

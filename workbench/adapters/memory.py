@@ -336,9 +336,9 @@ class MemoryBlobStore:
             raise BlobMissing(f"no blob {ref.uri} in memory; it was put in another process, or never")
         return checked(data, ref)
 
-    async def remove(self, digest: str) -> None:
+    async def remove(self, digest: str) -> bool:
         """Forget the bytes with this hash."""
-        self._blobs.pop(digest, None)
+        return self._blobs.pop(digest, None) is not None
 
     async def close(self) -> None:
         """Nothing to release."""

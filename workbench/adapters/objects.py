@@ -72,8 +72,8 @@ class ObjectBlobStore:
             raise StoreError(f"cannot read the blob {ref.uri} below {str(self.path)!r}: {_first_line(error)}") from error
         return checked(data, ref)
 
-    async def remove(self, digest: str) -> None:
-        """Delete the blob with this hash.
+    async def remove(self, digest: str) -> bool:
+        """Delete the blob with this hash; whether it was there.
 
         Raises:
             BlobMissing: it is no hash.
@@ -84,9 +84,10 @@ class ObjectBlobStore:
         try:
             await obstore.delete_async(self._objects, key)
         except FileNotFoundError:
-            return
+            return False
         except (OSError, BaseError) as error:
             raise StoreError(f"cannot delete the blob {uri} below {str(self.path)!r}: {_first_line(error)}") from error
+        return True
 
     async def close(self) -> None:
         """Nothing to release: a directory has no connection."""

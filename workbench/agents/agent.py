@@ -246,6 +246,8 @@ class Agent:
         if use.stream is None:
             sandbox_id = make_id(bench.new_id(), "sandbox")
             use.stream = SandboxStream(Session(sandbox_id, engine=self.engine), sandbox_id)
+        elif use.stream.sandbox_id in await bench.store.tombstones():
+            use.stream.begin_anew(make_id(bench.new_id(), "sandbox"))
         tools = self.tools
         resources = CodeActResources(
             client=self._client,

@@ -23,6 +23,10 @@ class SandboxStream:
         self.sandbox_id = sandbox_id
         self._plane: DataPlane | None = None
 
+    def begin_anew(self, sandbox_id: str) -> None:
+        """Go on under another id, with all of the past: the record of the old one was pruned with the runs that had used it."""
+        self.sandbox_id = self.session.sandbox_id = sandbox_id
+
     async def attach(self, life: Lifetime) -> None:
         """Take the stream for this process and let the run's commits store it.
 

@@ -93,6 +93,4 @@ async def _remove_blobs(bench: Workbench) -> int:
         left -= {ref.sha256 for ref in blobs_of(stored)}
         if not left:
             return 0
-    for digest in sorted(left):
-        await bench.blobs.remove(digest)
-    return len(left)
+    return sum([await bench.blobs.remove(digest) for digest in sorted(left)])

@@ -22,6 +22,7 @@ from workbench.record.codec import GENESIS
 from workbench.record.entries import decode_entry
 from workbench.record.envelope import AnyEntry, LifetimeEvent, Manifest
 from workbench.record.values import make_id
+from workbench.runtime.archive import export, take_in
 from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
@@ -30,6 +31,8 @@ from workbench.runtime.executor import Executor
 from workbench.runtime.fork import RunKind
 from workbench.runtime.guard import Guard
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.prune import Pruned, prune
+from workbench.runtime.replay import refuse_absent
 from workbench.runtime.run import Run
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.tool import Tool
@@ -184,6 +187,22 @@ class Workbench:
         """The newest runs first."""
         return run_sync(self._runs(limit))
 
+    def export(self, run_id: str) -> bytes:
+        """A run as one file, with the sandbox streams and blobs its record refers to; see `workbench.runtime.archive`."""
+        return run_sync(export(self, run_id))
+
+    def import_run(self, file: bytes) -> Run:
+        """Write an exported run into the store, once all of it has been found to hold.
+
+        Raises:
+            RecordCorrupt, BlobCorrupt: names the first entry or blob that does not hold; nothing is written.
+        """
+        return Run(self, run_sync(take_in(self, file)))
+
+    def prune(self, *run_ids: str) -> Pruned:
+        """Delete whole runs that have ended, and what only they refer to. A tombstone is left of each; see `workbench.runtime.prune`."""
+        return run_sync(prune(self, run_ids))
+
     def works_on(self, run_id: str) -> bool:
         """Whether the run is live in this process."""
         return run_id in self._live
@@ -325,6 +344,8 @@ class Workbench:
         if run_id in self._live:
             return Run(self, run_id, self._live[run_id])
         matches = [found async for found in self._ids() if found.startswith(run_id)]
+        if not matches and run_id in await self.store.tombstones():
+            await refuse_absent(self.plane, run_id)
         if len(matches) != 1 or not run_id:
             many = (
                 f"several runs begin with {run_id!r}: {', '.join(matches[:5])}" if matches else f"there is no run {run_id!r} in this store"
