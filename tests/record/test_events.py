@@ -139,11 +139,11 @@ def test_a_request_counts_what_is_about_to_be_said(name: str) -> None:
 
 
 def test_values_too_big_for_the_log_are_named_by_their_blob() -> None:
-    blob = {"blob": "sha256:ab", "size_bytes": 2_000_000}
-    assert only("finish", created(), ended(output=BLOB)) == {"value": blob}
+    said = "(2,000,000 bytes, too big for the log; they lie in sha256:ab)"
+    assert only("finish", created(), ended(output=BLOB)) == {"value": {"blob": "sha256:ab", "size_bytes": 2_000_000}}
     executed = only("code_executed", created(), *task("task_execute", BLOB))
-    assert (executed["output"], executed["success"]) == ("(2,000,000 bytes, too big for the log; they lie in sha256:ab)", None)
-    assert only("code_generated", created(), plan("plan_dispatch", "task_execute", BLOB)) == {"code": blob}
+    assert (executed["output"], executed["success"]) == (said, None)
+    assert only("code_generated", created(), plan("plan_dispatch", "task_execute", BLOB)) == {"code": said}
 
 
 def test_a_failed_and_a_stopped_run_end_in_an_error() -> None:
