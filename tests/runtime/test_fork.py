@@ -405,3 +405,80 @@ def test_an_agents_run_of_another_process_is_forked_with_its_tools_and_model(run
     with pytest.raises(ToolBindingError, match="look"):
         found.fork(step=4, model=wb.models.Scripted(SCRIPT))
     assert found.fork(step=4, tools=TOOLS, model=wb.models.Scripted(SCRIPT)).result(20) == ANSWER
+
+
+# People and policies
+
+
+@wb.tool(approval=True)
+def risky(n: int) -> int:
+    """Needs a person."""
+    DONE[f"risky {n}"] += 1
+    return n
+
+
+@wb.task(idempotent=True)
+async def careful(value, ctx):
+    name = await ctx.ask_human("Who is it for?")
+    done = await ctx.call_tool("risky", {"n": 1})
+    await ctx.call_tool("look", {"n": 1})
+    return f"{name} {done}"
+
+
+CAREFUL = wb.AgentGraph("careful", nodes=[careful], edges=[("Start", "careful"), ("careful", "End")])
+
+
+@pytest.fixture
+def decided(bench):
+    """A run in which a person has answered a question and approved a call."""
+    run = wb.start(CAREFUL, tools=[look, risky], workbench=bench)
+    asked(run)[0].answer("Ann")
+    asked(run)[0].approve()
+    assert run.result(5) == "Ann 1"
+    DONE.clear()
+    return run
+
+
+def asked(run):
+    """What the run waits for, as soon as it waits for something."""
+    while not run.pending and run.live:
+        run_sync(asyncio.sleep(0.005))
+    return run.pending
+
+
+def test_what_a_person_has_decided_before_the_point_stands_and_what_came_after_is_asked_again(decided):
+    call = entry_of(decided, ToolCallEntry, "look", "intent")
+    after = decided.fork(call.header.exec_id)
+    assert after.result(5) == "Ann 1"
+    assert DONE == {"look 1": 1}
+    between = decided.fork(call.seq - 4, confirm=True)
+    assert [pending.tool for pending in asked(between)] == ["risky"]
+    asked(between)[0].approve()
+    assert between.result(5) == "Ann 1"
+    before = decided.fork(1, confirm=True)
+    asked(before)[0].answer("Bob")
+    asked(before)[0].approve()
+    assert before.result(5) == "Bob 1"
+    assert all(fork.verify().plans for fork in (after, between, before))
+
+
+def test_a_fork_is_judged_by_its_originals_policy(bench):
+    run = wb.start(FAN, 3, tools=TOOLS, policy="sum(tool_calls) > 8 -> abort_lifetime", workbench=bench)
+    assert run.result(10) == {"total": 828}
+    fork = run.fork(1, edit=4, confirm=True)
+    assert fork.state.manifest.policy == run.state.manifest.policy
+    with pytest.raises(wb.errors.RunStopped, match="guardrail"):
+        fork.result(10)
+    assert fork.verify().entries
+
+
+def test_a_rule_that_was_set_aside_for_the_original_is_asked_about_again_in_its_fork(bench):
+    run = wb.start(FAN, 3, tools=TOOLS, policy="sum(tool_calls) > 5 -> pause_lifetime", workbench=bench)
+    assert [pending.request.kind for pending in asked(run)] == ["pause"]
+    run.unpause()
+    assert run.result(10) == {"total": 828}
+    fork = run.fork(len(run.entries()) - 8, confirm=True)
+    assert [pending.request.kind for pending in asked(fork)] == ["pause"]
+    fork.unpause()
+    assert fork.result(10) == {"total": 828}
+    assert fork.verify().plans

@@ -277,8 +277,14 @@ def test_the_state_at_a_step_is_where_the_agents_turn_ended(agent_run):
 # RESUME
 
 
-def test_from_any_prefix_of_a_record_a_resume_comes_to_the_same_end_and_repeats_nothing(recorded, benches):
+@pytest.mark.parametrize("branches", ["in turn", "at once"])
+def test_from_any_prefix_of_a_record_a_resume_comes_to_the_same_end_and_repeats_nothing(recorded, benches, branches):
     bench, run_id, entries, _ = recorded
+    if branches == "at once":
+        bench = benches()
+        run = wb.start(FAN, 3, tools=TOOLS, workbench=bench)
+        run.result(10)
+        run_id, entries = run.id, run.entries()
     record = stored(bench.store, run_id)
     for cut in range(1, len(record)):
         DONE.clear()
