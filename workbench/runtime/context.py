@@ -131,7 +131,7 @@ class TaskContext:
         self._life.plane.bus.publish(RUN_TOPIC, self.lifetime_id, {"type": kind, "exec_id": self.exec_id, **fields})
 
     @contextmanager
-    def limit(self, seconds: float | None) -> Iterator[asyncio.Timeout]:
+    def limit(self, seconds: float) -> Iterator[asyncio.Timeout]:
         """The execution's time limit, which `off_the_clock` can suspend."""
         limit = asyncio.timeout(seconds)
         self._limit = limit

@@ -126,6 +126,8 @@ class Executor:
         return await life.plane.value(await chosen_payload(life, ref.choice.seq, ref.index, ref.choice.task_seqs))
 
     async def _limited(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
+        if task.timeout is None:
+            return await self._call(life, task, value, context)
         with context.limit(task.timeout) as limit:
             try:
                 async with limit:
@@ -148,15 +150,20 @@ class Executor:
         return await self._in_thread(life, run)
 
     async def _choose(self, life: Lifetime, plan: Plan, plan_input: PlanInput) -> Any:
+        if plan.timeout is None:
+            return await self._asked(life, plan, plan_input)
         try:
             async with asyncio.timeout(plan.timeout) as limit:
-                if plan.is_async:
-                    return await plan.choose(plan_input)
-                return await self._in_thread(life, lambda: plan.choose(plan_input))
+                return await self._asked(life, plan, plan_input)
         except TimeoutError:
             if limit.expired():
                 raise NodeTimeout(f"plan {plan.name!r} did not choose within {plan.timeout:g} s") from None
             raise
+
+    async def _asked(self, life: Lifetime, plan: Plan, plan_input: PlanInput) -> Any:
+        if plan.is_async:
+            return await plan.choose(plan_input)
+        return await self._in_thread(life, lambda: plan.choose(plan_input))
 
     async def _in_thread(self, life: Lifetime, function: Callable[[], Any]) -> Any:
         """Run a plain function in the run's thread. One that outlives its limit is left behind with its thread, which cannot be killed."""
