@@ -8,6 +8,7 @@ import time
 
 import workbench as wb
 from tests.runtime.graphs import line
+from workbench.loop import run_sync
 from workbench.record.envelope import GuardrailEvent
 from workbench.record.state import fold
 from workbench.record.values import Usage
@@ -76,7 +77,8 @@ def until(condition, seconds=10.0):
 
 
 def settled(run: wb.Run) -> wb.Run:
-    """Nothing that is in the record contradicts what is left of it in memory."""
+    """The run, ended: nothing that is in the record contradicts what is left of it in memory."""
+    run_sync(run.wait())
     assert run.verify().entries == len(run.entries())
     state = fold(run.entries())
     assert (state.status, state.running, state.open_calls, state.judged) == (run.state.status, {}, {}, run.state.judged)
