@@ -49,7 +49,7 @@ def run(bench):
 def workbench(home, *words, **options):
     """The command in a process of its own."""
     environ = {**os.environ, "WORKBENCH_HOME": str(home)}
-    command = [sys.executable, "-m", "workbench.cli", *words]
+    command = [sys.executable, "-m", "workbench", *words]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
@@ -186,7 +186,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, run):
     reading, writing = os.pipe()
     os.close(reading)
     environ = {**os.environ, "WORKBENCH_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "workbench.cli", "runs"]
+    command = [sys.executable, "-m", "workbench", "runs"]
     done = subprocess.run(command, env=environ, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
@@ -195,7 +195,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, run):
 def test_a_terminal_that_cannot_show_every_character_gets_what_it_can(tmp_path, bench):
     wb.start(wb.AgentGraph("größe ✓", nodes=[one], edges=[("Start", "one"), ("one", "End")])).result(5)
     environ = {**os.environ, "WORKBENCH_HOME": str(tmp_path), "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "workbench.cli", "runs"]
+    command = [sys.executable, "-m", "workbench", "runs"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "completed" in done.stdout

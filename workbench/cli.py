@@ -225,7 +225,3 @@ def _value(run: Run) -> str:
         return repr(run.value)
     except RunError as error:
         return f"none: {error}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -71,4 +71,4 @@ def test_a_notebook_shows_the_drawing_the_text_or_the_words():
     bundle = graph._repr_mimebundle_()
     assert bundle["image/svg+xml"] == graph.to_svg()
     assert bundle["text/markdown"] == f"```mermaid\n{graph.to_mermaid()}```\n"
-    assert bundle["text/plain"].startswith("AgentGraph(name='g'")
+    assert bundle["text/plain"].startswith("<AgentGraph g 1.0.0")

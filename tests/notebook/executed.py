@@ -26,13 +26,13 @@ nbformat.write(notebook, path)
 """
 
 
-def execute(python: str | Path, place: Path, *, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """Execute the quickstart, and `extra` cells after it, in a copy beside its data under `place`; nothing else is found from there.
+def execute(python: str | Path, place: Path, *, name: str = "01_quickstart", extra: Sequence[str] = ()) -> dict[str, Any]:
+    """Execute a notebook, and `extra` cells after it, in a copy beside its data under `place`; nothing else is found from there.
 
     The store is `place/home/workbench`. Returns the executed notebook.
     """
     shutil.copytree(NOTEBOOKS, place / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    path = place / "notebooks" / "01_quickstart.ipynb"
+    path = place / "notebooks" / f"{name}.ipynb"
     notebook = json.loads(path.read_text())
     for number, source in enumerate(extra):
         cell = {"cell_type": "code", "id": f"extra{number}", "metadata": {}, "source": source, "outputs": [], "execution_count": None}

@@ -68,6 +68,19 @@ def asks_again(run, before):
     raise AssertionError(f"{run!r} asks nothing more")
 
 
+@pytest.mark.parametrize("reader", ["the run", "another reader"])
+async def test_awaiting_what_is_asked_gives_each_request_and_none_at_the_end(agent, sent, bench, reader):
+    run = agent.start("write")
+    asked_of = run if reader == "the run" else bench.open(run.id)
+    notes = []
+    while request := await asyncio.wait_for(asked_of.asked(), 10):
+        request.reject(f"no {len(notes)}")
+        notes.append(request.args["to"])
+        while request in asked_of.pending:
+            await asyncio.sleep(0.01)
+    assert (notes, sent, run.status) == (["ana", "board"], [], "completed")
+
+
 def test_a_call_waits_for_its_approval_and_nothing_happens_before(agent, sent):
     run = agent.start("write")
     first = asked(run)
@@ -252,7 +265,7 @@ def test_the_command_line_of_another_process_decides(tmp_path, sent):
     asked(run)
 
     def say(*words):
-        command = [sys.executable, "-m", "workbench.cli", "answer", run.id[:8], *words]
+        command = [sys.executable, "-m", "workbench", "answer", run.id[:8], *words]
         environment = {**os.environ, "WORKBENCH_STATE": store, "WORKBENCH_HOME": str(tmp_path)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

@@ -26,7 +26,7 @@ from workbench.record.codec import sha256, to_json
 FinalPolicy = Literal["first", "drain"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class AgentGraph:
     """Nodes and edges under a name and a semantic version.
 
@@ -144,6 +144,9 @@ class AgentGraph:
             UserError: the graph is too large to be drawn.
         """
         return write_svg(self)
+
+    def __repr__(self) -> str:
+        return f"<AgentGraph {self.name} {self.version}: {len(self.nodes)} nodes, {len(self.edges)} edges, {self.hash[:8]}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """How notebooks show a graph."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, Self
@@ -47,7 +47,7 @@ class PolicyEngine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Policy:
     """Rules written in YAML, or in lines of the short form.
 
@@ -56,7 +56,7 @@ class Policy:
     'abort_lifetime'
     """
 
-    text: str = field(repr=False)
+    text: str
     rules: tuple[Rule, ...]
     version: str = "1"
     hash: str = ""
@@ -94,6 +94,15 @@ class Policy:
     def rule(self, rule_id: str) -> Rule | None:
         """A rule by its id."""
         return next((rule for rule in self.rules if rule.id == rule_id), None)
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.version}: {len(self.rules)} rules, {self.hash[:8]}>"
+
+    def _repr_markdown_(self) -> str:
+        """How notebooks show a policy: its rules, a row each."""
+        rows = [[f"`{rule.id}`", ", ".join(rule.on), f"`{rule.when.text}`", rule.action, rule.message or ""] for rule in self.rules]
+        table = [["rule", "on", "when", "action", "message"], ["---"] * 5, *rows]
+        return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in table)
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,11 @@ class Run:
         """What the run waits for a person to decide, oldest first."""
         return [Pending(self, request) for request in list(self.state.requests.values())]
 
+    async def asked(self) -> Pending | None:
+        """The oldest request that waits for a person, as soon as there is one; None once the run has ended without one."""
+        request = await run_async(self._asked())
+        return None if request is None else Pending(self, request)
+
     async def wait(self) -> None:
         """Wait until the run has ended, or has been lost by the process that owned it; whatever the end is, this returns."""
         with contextlib.suppress(RunError):
@@ -374,6 +379,11 @@ class Run:
         if not self._seen.terminal:
             raise self._interrupted()
         return await self._outcome(self._seen)
+
+    async def _asked(self) -> HitlRequest | None:
+        while not self._seen.requests and await self._going_on():  # noqa: ASYNC110 - another process sends no events
+            await asyncio.sleep(POLL_SECONDS)
+        return next(iter(self._seen.requests.values()), None)
 
     async def _going_on(self) -> bool:
         """Whether the run has not ended and somebody works on it."""
