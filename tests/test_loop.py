@@ -12,7 +12,7 @@ import time
 import pytest
 
 from workbench.errors import LoopError
-from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop, submit
+from workbench.loop import begun, on_runtime_loop, run_async, run_sync, runtime_loop, submit
 
 
 async def where() -> str:
@@ -182,3 +182,12 @@ except KeyboardInterrupt:
     print("interrupted", ended.wait(5))
 """
     assert fresh(code) == "interrupted True\n"
+
+
+async def test_begun_work_ends_with_its_value_whether_it_has_to_wait_or_not():
+    assert (await begun(where()), await begun(asyncio.sleep(0.01, "waited"))) == (threading.current_thread().name, "waited")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin in the loop's next turn before Python 3.12")
+async def test_begun_work_that_has_nothing_to_wait_for_is_done_at_once():
+    assert begun(where()).done()

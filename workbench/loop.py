@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -111,3 +112,14 @@ async def run_async(work: Coroutine[Any, Any, T]) -> T:
     if on_runtime_loop():
         return await work
     return await asyncio.wrap_future(submit(work))
+
+
+def begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task of the running loop whose first steps have been taken already: work that has nothing to wait for is done when this returns.
+
+    Before Python 3.12 the first steps are taken in the loop's next turn, as with any task.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.eager_task_factory(loop, work)
+    return loop.create_task(work)

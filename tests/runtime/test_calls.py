@@ -571,3 +571,19 @@ def test_a_resume_without_the_tools_of_the_run_names_them(benches):
     with pytest.raises(wb.errors.ToolBindingError, match="missing: bad"):
         second.resume(run_id, graph=objects["graph"], tools=[add])
     assert second.open(run_id).status == "interrupted"
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_an_outcome_is_stored_though_nothing_follows_it(bench, idempotent):
+    """The Task holds still after its call, so no later commit takes the outcome along."""
+    hold = threading.Event()
+
+    async def body(_, ctx):
+        value = await ctx.effect("send", {}, lambda: asyncio.sleep(0, "sent"), idempotent=idempotent)
+        await asyncio.to_thread(hold.wait, 10)
+        return value
+
+    run = wb.start(line(body), None, workbench=bench)
+    until(lambda: ("outcome", "send", 0, "SUCCEEDED") in calls_of(run))
+    hold.set()
+    assert run.result() == "sent"

@@ -78,6 +78,7 @@ class MemoryStateStore:
             )
         self._heads |= heads
         self._keys |= keys
+        await asyncio.sleep(0)  # other work gets its turn, as it does where a store has to wait
 
     async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
         """What was in the log when the reading began, as `query` asks."""

@@ -45,10 +45,16 @@ def encode_value(value: Any) -> Any:
     Raises:
         UnencodableValue: for a type outside the list above, or for nesting (or a cycle) deeper than `MAX_DEPTH`.
     """
-    return _encode(value, "value", 0)
+    return _encode(value, (), 0)
 
 
-def _encode(value: Any, where: str, depth: int) -> Any:
+_Where = tuple[Any, ...]
+"""The way to a part of a value: (the way to what holds it, its key or index). Put into words only when it has to be told."""
+
+_KEY, _MEMBER = object(), object()
+
+
+def _encode(value: Any, where: _Where, depth: int) -> Any:
     kind = type(value)
     if kind is str:
         return value if value.isascii() or _is_utf8(value) else {"$str": _b64(value.encode(errors="surrogatepass"))}
@@ -59,17 +65,18 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if depth >= MAX_DEPTH:
-        raise UnencodableValue(f"{where[:200]} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
+        told = _told(where)[:200]
+        raise UnencodableValue(f"{told} is nested more than {MAX_DEPTH} levels deep, or contains itself; return a flatter value")
     if kind is list:
-        return [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return [_encode(item, (where, i), depth + 1) for i, item in enumerate(value)]
     if kind is dict:
         if all(type(key) is str and not key.startswith("$") and (key.isascii() or _is_utf8(key)) for key in value):
-            return {key: _encode(item, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
-        return {"$dict": [[_encode(k, f"{where} key", depth + 3), _encode(v, f"{where}[{k!r}]", depth + 3)] for k, v in value.items()]}
+            return {key: _encode(item, (where, key), depth + 1) for key, item in value.items()}
+        return {"$dict": [[_encode(k, (where, _KEY), depth + 3), _encode(v, (where, k), depth + 3)] for k, v in value.items()]}
     if kind is tuple:
-        return {"$tuple": [_encode(item, f"{where}[{i}]", depth + 2) for i, item in enumerate(value)]}
+        return {"$tuple": [_encode(item, (where, i), depth + 2) for i, item in enumerate(value)]}
     if kind is set or kind is frozenset:
-        members = [_encode(item, f"{where} member", depth + 2) for item in value]
+        members = [_encode(item, (where, _MEMBER), depth + 2) for item in value]
         return {f"${kind.__name__}": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
     if kind is bytes:
         return {"$bytes": _b64(value)}
@@ -78,15 +85,23 @@ def _encode(value: Any, where: str, depth: int) -> Any:
     if kind is datetime or kind is date or kind is time:
         if kind is not date and (offset := value.utcoffset()) and offset.microseconds:
             raise UnencodableValue(
-                f"{where} has a time zone whose offset, {offset}, is no whole number of seconds; no ISO 8601 reader keeps it"
+                f"{_told(where)} has a time zone whose offset, {offset}, is no whole number of seconds; no ISO 8601 reader keeps it"
             )
         return {f"${kind.__name__}": value.isoformat()}
     if kind is timedelta:
         return {"$timedelta": [value.days, value.seconds, value.microseconds]}
     raise UnencodableValue(
-        f"{where} is a {kind.__module__}.{kind.__qualname__}, which the record cannot hold; use None, bool, int, float, str, bytes, "
+        f"{_told(where)} is a {kind.__module__}.{kind.__qualname__}, which the record cannot hold; use None, bool, int, float, str, bytes, "
         "list, tuple, dict, set, Decimal, date, time, datetime or timedelta"
     )
+
+
+def _told(where: _Where) -> str:
+    steps = []
+    while where:
+        where, step = where
+        steps.append(" key" if step is _KEY else " member" if step is _MEMBER else f"[{step!r}]")
+    return "value" + "".join(reversed(steps))
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {

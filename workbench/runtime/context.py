@@ -183,7 +183,10 @@ class TaskContext:
         Raises:
             ToolDenied: it may not.
         """
-        life, call_id = self._life, self._call_id(ordinal)
+        life = self._life
+        if life.guard is None and not asks:
+            return args
+        call_id = self._call_id(ordinal)
         if life.guard is not None:
             if call_id in life.recorded_calls or call_id in life.state.open_calls:
                 asks = asks or approval_id(life, call_id) in life.answers
@@ -327,7 +330,8 @@ class TaskContext:
         return await self._finish(call_id, call.model_copy(update=outcome), life.clock.monotonic() - started)
 
     async def _finish(self, call_id: str, call: ToolCall, seconds: float) -> Any:
-        """Record the outcome and hand it on. It is stored in the background: any later durable entry of the run implies it."""
+        """Record the outcome and hand it on. It is stored in the background, since any later durable entry of the run implies it; where the
+        call must not happen twice, at once."""
         life = self._life
         if call_id not in life.state.open_calls:
             raise UserError(f"{self._ref.name!r} finished before its call of {call.tool!r}, whose outcome is recorded as unknown")
@@ -340,7 +344,10 @@ class TaskContext:
             call=call,
             telemetry=Telemetry(latency_ms=round(seconds * 1e3, 3)),
         )
-        life.commit_soon()
+        if call.idempotent:
+            life.commit_in_a_moment()
+        else:
+            life.commit_soon()
         return await self._outcome(call)
 
     async def _compare(self, recorded: ToolCall, name: str, args: Mapping[str, Any]) -> None:

@@ -32,6 +32,9 @@ E = TypeVar("E", bound=Entry)
 RECENT = 32
 """How many entries a live lifetime keeps in memory; older ones are read from the store."""
 
+MOMENT_SECONDS = 0.005
+"""How long what may happen again waits for a commit that takes it along."""
+
 
 class Lifetime:
     """A run's state, its writer, and everything that only the owning process knows."""
@@ -83,6 +86,7 @@ class Lifetime:
         self._unseen: deque[AnyEntry] = deque()
         """Written, and not yet shown to observers; they see only what is stored."""
         self._flush: asyncio.Task[None] | None = None
+        self._moment: asyncio.TimerHandle | None = None
 
     def replay(self, entries: Iterable[AnyEntry]) -> None:
         """Take in what the record already holds, in one pass."""
@@ -146,6 +150,16 @@ class Lifetime:
         """Commit in the background. If that fails the run cannot go on: it is broken off here, and whoever owns it now goes on."""
         if self._flush is None or self._flush.done():
             self._flush = asyncio.get_running_loop().create_task(self._commit_or_break())
+
+    def commit_in_a_moment(self) -> None:
+        """Commit in the background, after a moment in which the next commit may take it along. For what may happen again, should the
+        process die meanwhile."""
+        if self._moment is None:
+            self._moment = asyncio.get_running_loop().call_later(MOMENT_SECONDS, self._moment_is_over)
+
+    def _moment_is_over(self) -> None:
+        self._moment = None
+        self.commit_soon()
 
     async def _commit_or_break(self) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.errors import ReplayDivergence, ToolFailed, UnencodableValue, WorkbenchError
+from workbench.loop import begun
 from workbench.record.codec import decode_value, encode_value, roundtrip
 from workbench.record.sandbox_items import RecordedCall
 from workbench.record.values import ErrorInfo, Payload
@@ -129,7 +130,10 @@ class Journal:
             raise Raised("TypeError", f"{tool}(): {error}") from None
 
     async def _ask(self, live: HostCall, tool: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: Payload) -> None:
-        task = asyncio.ensure_future(self._outcome(live, tool, args, kwargs, given))
+        task = begun(self._outcome(live, tool, args, kwargs, given))
+        if task.done():
+            self.calls.append(task.result())
+            return
         interrupted = ErrorInfo(code="interrupted", type="Interrupted", message="the call was interrupted; it may have had its effect")
         self._unanswered = RecordedCall(tool=tool, args=given, error=interrupted)
         try:

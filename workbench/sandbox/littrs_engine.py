@@ -26,6 +26,7 @@ _GRACE = 2.0
 """Seconds past its limit that a worker may take to end itself before it is killed from here."""
 _START = 20.0
 _MAX_FRAME = 64 * 2**20
+_PIECE = 2**16
 _NATIVE = re.compile(r"^(?:Runtime error: )?(\w*(?:Error|Exception)): (.*)$", re.DOTALL)
 _FAMILIES = {"Type error": "TypeError", "Name error": "NameError", "Runtime error: list index": "IndexError"}
 
@@ -158,20 +159,25 @@ class LittrsEngine:
         await asyncio.get_running_loop().sock_sendall(self._connection, struct.pack("!I", len(data)) + data)
 
     async def _read(self) -> dict[str, Any]:
-        (size,) = struct.unpack("!I", await self._exactly(4))
+        # The worker sends one frame and waits for its answer, so one piece is a whole frame as a rule.
+        frame = await self._piece()
+        while len(frame) < 4:
+            frame += await self._piece()
+        (size,) = struct.unpack_from("!I", frame)
         if size > _MAX_FRAME:
             raise WorkerGone("the littrs worker sent more than a frame may hold")
-        message: dict[str, Any] = json.loads(await self._exactly(size))
+        while len(frame) < 4 + size:
+            frame += await self._piece()
+        if len(frame) > 4 + size:
+            raise WorkerGone("the littrs worker sent two frames at once")
+        message: dict[str, Any] = json.loads(frame[4:])
         return message
 
-    async def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            part = await asyncio.get_running_loop().sock_recv(self._connection, min(size - len(data), 2**20))
-            if not part:
-                raise WorkerGone("the littrs worker closed its connection")
-            data += part
-        return bytes(data)
+    async def _piece(self) -> bytearray:
+        piece = await asyncio.get_running_loop().sock_recv(self._connection, _PIECE)
+        if not piece:
+            raise WorkerGone("the littrs worker closed its connection")
+        return bytearray(piece)
 
 
 def _prepare_spare(extension: str) -> None:

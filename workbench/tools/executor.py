@@ -38,6 +38,7 @@ from workbench.errors import (
     UnencodableValue,
     UserError,
 )
+from workbench.loop import begun
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
@@ -249,7 +250,9 @@ class ToolExecutor:
 
         `asyncio.wait` neither raises the tool's own TimeoutError as ours nor lets a tool that swallows cancellation return late.
         """
-        task = asyncio.ensure_future(_caught(start))
+        task = begun(_caught(start))
+        if task.done():
+            return task.result()
         remaining = None if limit == math.inf else max(0.0, deadline - time.monotonic())
         try:
             done, _ = await asyncio.wait({task}, timeout=remaining)
