@@ -76,8 +76,7 @@ async def test_awaiting_what_is_asked_gives_each_request_and_none_at_the_end(age
     while request := await asyncio.wait_for(asked_of.asked(), 10):
         request.reject(f"no {len(notes)}")
         notes.append(request.args["to"])
-        while request in asked_of.pending:
-            await asyncio.sleep(0.01)
+    await asked_of.wait()
     assert (notes, sent, run.status) == (["ana", "board"], [], "completed")
 
 

@@ -188,7 +188,7 @@ class Run:
         return [Pending(self, request) for request in list(self.state.requests.values())]
 
     async def asked(self) -> Pending | None:
-        """The oldest request that waits for a person, as soon as there is one; None once the run has ended without one."""
+        """The oldest request that nobody has decided, as soon as there is one; None once the run has ended without one."""
         request = await run_async(self._asked())
         return None if request is None else Pending(self, request)
 
@@ -381,9 +381,15 @@ class Run:
         return await self._outcome(self._seen)
 
     async def _asked(self) -> HitlRequest | None:
-        while not self._seen.requests and await self._going_on():  # noqa: ASYNC110 - another process sends no events
+        while True:
+            going_on = await self._going_on()  # looked at first: what was asked before the end is found after it
+            if requests := list(self._seen.requests.values()):
+                decided = {item.request_id for item in await self.workbench.store.decisions(self.id)}
+                if undecided := [request for request in requests if request.request_id not in decided]:
+                    return undecided[0]
+            if not going_on:
+                return None
             await asyncio.sleep(POLL_SECONDS)
-        return next(iter(self._seen.requests.values()), None)
 
     async def _going_on(self) -> bool:
         """Whether the run has not ended and somebody works on it."""
