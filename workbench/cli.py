@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
     answer = commands.add_parser("answer", help="decide what a run waits for")
     answer.add_argument("run", metavar="RUN", help="a run's id, or the beginning of one")
-    answer.add_argument("decision", choices=["approve", "reject", "answer", "happened", "did-not-happen", "stop"])
+    answer.add_argument("decision", choices=["approve", "approve-always", "reject", "answer", "happened", "did-not-happen", "stop"])
     answer.add_argument("--value", metavar="JSON", help="the answer, the changed arguments, or the result the call had")
     answer.add_argument("--note", help="what to tell whoever asked")
     answer.set_defaults(command=_answer)
@@ -122,6 +122,8 @@ def _answer(arguments: argparse.Namespace) -> int:
     match arguments.decision:
         case "approve":
             pending.approve(value, **said)
+        case "approve-always":
+            pending.approve_always(value, **said)
         case "reject":
             pending.reject(**said)
         case "answer":

@@ -345,7 +345,7 @@ def test_the_first_decision_counts_and_the_second_is_refused(benches):
     (pending,) = run.pending
     pending.happened(1)
     for again in (lambda: pending.happened(2), pending.did_not_happen, pending.stop):
-        with pytest.raises(UserError, match="decided already"):
+        with pytest.raises(UserError, match="already decided by"):
             again()
     assert run.result(5) == 1
 
@@ -531,7 +531,7 @@ def test_another_process_decides_through_the_inbox(tmp_path, how, args, value):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["status"], told["tool"], told["args"]) == ("waiting", "send", {"to": "b"})
-    assert "decided already" in told["second"]
+    assert "already decided by" in told["second"]
     if how == "stop":
         with pytest.raises(RunStopped):
             run.result(5)

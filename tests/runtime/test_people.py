@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from pydantic import BaseModel
@@ -105,17 +106,45 @@ def test_a_person_may_change_the_arguments(agent, sent):
 def test_the_second_decision_is_refused(agent):
     run = agent.start("write")
     first = asked(run)
-    first.approve()
-    with pytest.raises(UserError, match="decided already"):
+    first.approve(actor="ana")
+    with pytest.raises(UserError, match="already decided by ana"):
         first.reject()
-    asks_again(run, first).stop(actor="ana")
+    second = asks_again(run, first)
+    with pytest.raises(UserError, match=r"already decided by ana at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: approved; the first"):
+        first.reject()
+    second.stop(actor="ana")
     with pytest.raises(RunStopped, match="ana, who was asked to approve 'send'"):
         run.result(5)
 
 
+def test_what_is_always_allowed_is_not_asked_about_again(agent, sent):
+    run = agent.start("write")
+    asked(run).approve_always({"to": "eve"}, actor="ana")
+    assert run.result(5) == ["sent to eve", "sent to board"]
+    assert run.state.allowed == {"send"}
+    run.verify()
+
+
+def test_a_fork_asks_about_what_the_original_was_always_allowed(bench, sent):
+    def send(to: str) -> str:
+        """Send a letter."""
+        sent.append(to)
+        return to
+
+    replies = ["```python\nsend('ana')\n```", "```python\nfinish(send('board'))\n```"]
+    tools = [wb.Tool.from_function(send, approval=True)]
+    with closing(wb.Agent(wb.models.Scripted(replies), tools=tools, workbench=bench)) as agent:
+        run = agent.start("write")
+        asked(run).approve_always(actor="ana")
+        assert run.result(5) == "board"
+        fork = run.fork(step=2, model=wb.models.Scripted(replies), tools=tools, confirm=True)
+        asked(fork).approve(actor="bo")
+        assert (fork.result(5), sent, fork.state.allowed) == ("board", ["ana", "board", "board"], set())
+
+
 def test_a_decision_of_another_kind_is_refused(agent):
     run = agent.start("write")
-    with pytest.raises(UserError, match="decided by approved, rejected, stop"):
+    with pytest.raises(UserError, match="decided by approved, approved_always, rejected, stop"):
         asked(run).answer(3)
     run.stop()
     run_sync(run.wait())
@@ -126,7 +155,7 @@ def test_a_decision_of_another_kind_never_reaches_the_record_whoever_sends_it(ag
     run = agent.start("write")
     request = asked(run).request
     response = HitlResponse(request_id=request.request_id, decision=decision, actor="a page", subject_hash=request.subject_hash)
-    with pytest.raises(UserError, match="is decided by approved, rejected, stop"):
+    with pytest.raises(UserError, match="is decided by approved, approved_always, rejected, stop"):
         run_sync(run.decide(response))
     item = InboxItem(request.request_id + "x", run.id, response.model_dump_json().encode())
     run_sync(bench.store.put_decision(item._replace(request_id=request.request_id)))  # as another process could

@@ -92,4 +92,4 @@ class Drawing:
             note=message.get("note") or None,
         )
         if not run_sync(self._run.decide(response)):
-            raise UserError("this has been decided already, here or elsewhere; the first decision counts")
+            raise UserError(run_sync(self._run.how_decided(response.request_id)))

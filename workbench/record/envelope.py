@@ -4,7 +4,7 @@ Every entry is an envelope (schema, sequence number, kind, phase, time) around a
 are frozen and only ever appended; what starts and ends is two entries, never one that changes.
 
     kind              phases                                   what happened
-    lifetime_event    created, resumed, ended                  a run began, was taken up by a new process, reached its end
+    lifetime_event    created, resumed, expired, ended         a run began, was taken up by a new process, ran out of time, reached its end
     task_execution    started, finished                        a Task was dispatched; its result
     plan_execution    finished                                 a Plan chose what comes next
     tool_call         intent, outcome                          a tool is about to be called; what came of it
@@ -205,18 +205,21 @@ class Manifest(Value):
 
     policy: PolicyText | None = None
     """What the run is judged by."""
+    timeout: float | None = None
+    """How many seconds the lifetime may last."""
 
 
 HitlKind = Literal["unknown_outcome", "approval", "question", "pause"]
-Decision = Literal["happened", "did_not_happen", "approved", "rejected", "answered", "expired", "unpaused", "stop"]
+Decision = Literal["happened", "did_not_happen", "approved", "approved_always", "rejected", "answered", "expired", "unpaused", "stop"]
 
 DECISIONS: dict[HitlKind, tuple[Decision, ...]] = {
     "unknown_outcome": ("happened", "did_not_happen", "stop"),
-    "approval": ("approved", "rejected", "expired", "stop"),
+    "approval": ("approved", "approved_always", "rejected", "expired", "stop"),
     "question": ("answered", "expired", "stop"),
     "pause": ("unpaused", "stop"),
 }
-"""What may be decided, by what is asked. `expired` is the clock's decision, never a person's."""
+"""What may be decided, by what is asked. `expired` is the clock's decision, never a person's. `approved_always` is said of a tool: its
+later calls in the same run are not asked about."""
 
 
 class HitlRequest(Value):
@@ -244,7 +247,7 @@ class HitlResponse(Value):
     actor: str
     subject_hash: str
     value: Payload | None = None
-    """With `happened` the result the call had, with `approved` the arguments as the person changed them, with `answered` the answer,
+    """With `happened` the result the call had, with an approval the arguments as the person changed them, with `answered` the answer,
     with `unpaused` the new limits of rules, by their ids."""
     note: Text | None = None
 
@@ -262,10 +265,10 @@ class Entry(Value):
 
 
 class LifetimeEvent(Entry):
-    """A run was created, resumed by a new owner, or ended."""
+    """A run was created, resumed by a new owner, or ended; or a time is over, its own or (with `links.joins`) that of a fork."""
 
     kind: Literal["lifetime_event"] = "lifetime_event"
-    phase: Literal["created", "resumed", "ended"]
+    phase: Literal["created", "resumed", "expired", "ended"]
     to_status: LifetimeStatus
     reason: Text | None = None
     manifest: Manifest | None = None

@@ -76,6 +76,8 @@ class RunState:
     """The same, by node and branch: what `iteration_idx` counts."""
     forks: dict[str, ForkRef] = field(default_factory=dict)
     """Open forks, by the exec id of the Plan that forked."""
+    expired: set[str] = field(default_factory=set)
+    """Open forks whose time is over before their branches have come together; "" is the lifetime."""
     at_work: dict[str, int] = field(default_factory=dict)
     """How many Tasks are chosen, running, or waiting for a Plan inside each open fork, nested forks included; "" counts all of them."""
     ends: list[EndRef] = field(default_factory=list)
@@ -83,6 +85,8 @@ class RunState:
     open_calls: dict[str, CallRef] = field(default_factory=dict)
     requests: dict[str, HitlRequest] = field(default_factory=dict)
     """What a person has been asked and has not answered, by request id."""
+    allowed: set[str] = field(default_factory=set)
+    """The tools of which a person has said that no further call in this lifetime need be asked about."""
     pause: PauseRef | None = None
     """Why nothing is dispatched, while a guardrail's pause lasts."""
     condemned: str | None = None
@@ -171,6 +175,12 @@ def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
             state.tenant_id = entry.header.tenant_id
             state.created_at = entry.header.created_at
         case "resumed":
+            _settle(state)
+        case "expired":
+            fork = entry.links.joins or ""
+            if fork and fork not in state.forks:
+                raise _corrupt(entry, f"there is no open fork {fork!r} whose time could be over")
+            state.expired.add(fork)
             _settle(state)
         case "ended":
             if not state.terminal:
@@ -269,7 +279,7 @@ def _plan(state: RunState, entry: PlanExecution) -> None:
         (*header.branch_path, f"{header.exec_id}/{index}") if result.fork else header.branch_path for index in range(len(result.next_tasks))
     ]
     if result.fork:
-        state.forks[header.exec_id] = ForkRef(plan=header.name, size=len(inner), branch=header.branch_path)
+        state.forks[header.exec_id] = ForkRef(plan=header.name, size=len(inner), branch=header.branch_path, created_at=header.created_at)
     seqs = tuple(task.seq for task in looked_at)
     items = []
     for index, (chosen, branch) in enumerate(zip(result.next_tasks, inner, strict=True)):
@@ -329,6 +339,7 @@ def _close(state: RunState, fork: str) -> None:
     inside = [name for name, ref in state.forks.items() if name == fork or any(fork_of(branch) == fork for branch in ref.branch)]
     for name in inside:
         del state.forks[name]
+        state.expired.discard(name)
         state.at_work.pop(name, None)
 
 
@@ -368,6 +379,8 @@ def _hitl(state: RunState, entry: HitlEvent) -> None:
             raise _corrupt(entry, f"{entry.response.decision!r} does not answer a request of kind {asked.kind!r}")
         if asked.subject_hash != entry.response.subject_hash:
             raise _corrupt(entry, f"the answer to request {asked.request_id} is to another text than the one shown")
+        if entry.response.decision == "approved_always":
+            state.allowed.add(asked.tool)
         if asked.kind == "pause":
             unpause(state, entry.response)
     _settle(state)

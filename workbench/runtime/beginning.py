@@ -74,7 +74,7 @@ def beginning(entries: Sequence[AnyEntry], cut: Cut) -> list[AnyEntry]:
     def counts(entry: AnyEntry) -> bool:
         match entry:
             case LifetimeEvent():
-                return False
+                return entry.phase == "expired" and entry.links.joins is not None
             case TaskExecution(phase="finished"):
                 return entry.header.exec_id not in open_
             case TaskExecution():
@@ -178,6 +178,9 @@ class _Ids:
                 for name in ("request", "response"):
                     part = getattr(entry, name)
                     update[name] = part and part.model_copy(update={"request_id": self._of(part.request_id)})
+                if entry.response is not None and entry.response.decision == "approved_always":
+                    # It was said of the original: in the fork a person is asked again.
+                    update["response"] = update["response"].model_copy(update={"decision": "approved"})
             case GuardrailEvent():
                 subject = self._of(entry.verdict.subject_exec_id)
                 update["verdict"] = entry.verdict.model_copy(update={"subject_exec_id": subject})

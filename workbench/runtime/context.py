@@ -187,13 +187,18 @@ class TaskContext:
         if life.guard is None and not asks:
             return args
         call_id = self._call_id(ordinal)
+        request_id = approval_id(life, call_id)
+        if call_id in life.recorded_calls or call_id in life.state.open_calls:
+            # What was decided then counts, not what is allowed by now; a call that nobody could be asked about was refused.
+            asks = request_id in life.answers or (asks and life.binding.unattended)
+            return await self._approved(call_id, name, args) if asks else args
         if life.guard is not None:
-            if call_id in life.recorded_calls or call_id in life.state.open_calls:
-                asks = asks or approval_id(life, call_id) in life.answers
-            else:
-                with self.off_the_clock():
-                    asks = await life.guard.judge_call(self._ref, call_id, name, self._kept(name, args), ordinal) or asks
-        return await self._approved(call_id, name, args) if asks else args
+            with self.off_the_clock():
+                asks = await life.guard.judge_call(self._ref, call_id, name, self._kept(name, args), ordinal) or asks
+        asked_before = request_id in life.answers or request_id in life.state.requests
+        if asked_before or (asks and name not in life.state.allowed):
+            return await self._approved(call_id, name, args)
+        return args
 
     async def _approved(self, call_id: str, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments with which a person lets the call go on, maybe changed.
@@ -207,7 +212,7 @@ class TaskContext:
         with self.off_the_clock():
             response = await life.ask(approval(life, call_id, name, await life.plane.payload(self._kept(name, args))), within=self.exec_id)
         match response.decision:
-            case "approved":
+            case "approved" | "approved_always":
                 return args if response.value is None else with_secrets(await life.plane.value(response.value), args)
             case "stop":
                 life.stop(f"stopped by {response.actor}, who was asked to approve {name!r}")

@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from workbench.record.codec import decode_value, encode_value, sha256, to_json
-from workbench.record.envelope import DECISIONS, HitlKind, HitlRequest, HitlResponse
+from workbench.record.envelope import DECISIONS, Decision, HitlKind, HitlRequest, HitlResponse
 from workbench.record.values import Payload, make_id
 from workbench.schemas import AnswerSchema
 
 if TYPE_CHECKING:
     from workbench.runtime.lifetime import Lifetime
+
+
+APPROVED: tuple[Decision, ...] = ("approved", "approved_always")
 
 
 def unknown_outcome(life: Lifetime, subject_id: str, name: str, args: Payload) -> HitlRequest:
@@ -56,7 +59,7 @@ def misfit(request: HitlRequest, response: HitlResponse) -> str | None:
         value = None if response.value is None else decode_value(response.value.inline)
         problems = AnswerSchema(request.answer_schema).check(value).problems
         return f"the answer does not have the expected shape: {'; '.join(problems)}" if problems else None
-    if response.decision == "approved" and response.value is not None and not isinstance(decode_value(response.value.inline), dict):
+    if response.decision in APPROVED and response.value is not None and not isinstance(decode_value(response.value.inline), dict):
         return "changed arguments are a dict of names and values"
     return None
 

@@ -16,7 +16,7 @@ from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
 from workbench.owner import is_dead
 from workbench.ports import InboxItem
 from workbench.record.codec import encode_value
-from workbench.record.envelope import ABSENT, AnyEntry, Decision, HitlRequest, HitlResponse
+from workbench.record.envelope import ABSENT, AnyEntry, Decision, HitlEvent, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
 from workbench.record.values import Payload
@@ -80,6 +80,10 @@ class Pending:
         """The call may be made, with these arguments instead if they are given."""
         self._decide("approved", actor, note, None if args is None else Payload(inline=encode_value(dict(args))))
 
+    def approve_always(self, args: Mapping[str, Any] | None = None, *, note: str | None = None, actor: str = "code") -> None:
+        """The call may be made, and further calls of the same tool in this run without asking. A fork of the run asks again."""
+        self._decide("approved_always", actor, note, None if args is None else Payload(inline=encode_value(dict(args))))
+
     def reject(self, note: str | None = None, *, actor: str = "code") -> None:
         """The call may not be made; the note is told to the caller."""
         self._decide("rejected", actor, note, None)
@@ -117,7 +121,7 @@ class Pending:
             note=note,
         )
         if not run_sync(self.run.decide(response)):
-            raise UserError(f"request {self.request.request_id} has been decided already; the first decision counts")
+            raise UserError(run_sync(self.run.how_decided(self.request.request_id)))
 
     def __repr__(self) -> str:
         return f"<Pending {self.request.kind}: {self.title}>"
@@ -367,6 +371,20 @@ class Run:
         if self._life is not None:
             await self._life.take_decisions()
         return kept
+
+    async def how_decided(self, request_id: str) -> str:
+        """By whom, when and how a request was decided: what whoever comes second is told."""
+        return await run_async(self._how_decided(request_id))
+
+    async def _how_decided(self, request_id: str) -> str:
+        for entry in reversed(await self.workbench.plane.entries(self.id, kinds=["hitl_event"])):
+            if isinstance(entry, HitlEvent) and entry.response is not None and entry.response.request_id == request_id:
+                first, when = entry.response, f" at {entry.header.created_at:%Y-%m-%d %H:%M:%S} UTC"
+                break
+        else:
+            items = {item.request_id: item.data for item in await self.workbench.store.decisions(self.id)}
+            first, when = HitlResponse.model_validate_json(items[request_id]), ""
+        return f"already decided by {first.actor}{when}: {first.decision.replace('_', ' ')}; the first decision counts"
 
     async def _wait(self, seconds: float | None = None) -> Any:
         async with asyncio.timeout(seconds):
