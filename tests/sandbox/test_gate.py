@@ -20,7 +20,9 @@ def lines(name: str) -> list[str]:
     return Path(__file__).with_name(name).read_text().splitlines()
 
 
-SNIPPETS = [line.replace(";;", "\n").split(" ||| ") for line in lines("littrs_snippets.txt") if not line.startswith("#")]
+SNIPPETS = {
+    line: (line[0], line[2:].replace(";;", "\n").split(" ||| ")) for line in lines("littrs_snippets.txt") if not line.startswith("#")
+}
 AGENT_BLOCKS = [block.strip() for block in "\n".join(lines("agent_blocks.txt")[1:]).split("# ---")]
 
 
@@ -43,12 +45,14 @@ if AVAILABLE:
             yield runner, engine
             runner.run(engine.close())
 
-    @pytest.mark.parametrize("blocks", [blocks for blocks in SNIPPETS if accepted(blocks[0])], ids=" ||| ".join)
-    def test_a_known_trap_that_is_accepted_gives_cpythons_answer_or_is_promoted(
-        littrs: tuple[asyncio.Runner, OnLittrs], blocks: list[str]
+    @pytest.mark.parametrize(("mark", "blocks"), SNIPPETS.values(), ids=SNIPPETS)
+    def test_a_known_trap_gives_cpythons_answer_or_is_promoted_or_refused_as_is_known(
+        littrs: tuple[asyncio.Runner, OnLittrs], mark: str, blocks: list[str]
     ) -> None:
         runner, engine = littrs
+        refused, promoted = engine.tally.refused.total(), engine.tally.promoted.total()
         assert runner.run(engine.compare(blocks)) is None
+        assert mark == ("-" if engine.tally.refused.total() > refused else ">" if engine.tally.promoted.total() > promoted else "=")
 
     def test_most_blocks_that_agents_write_run_on_littrs_and_all_of_those_agree(littrs: tuple[asyncio.Runner, OnLittrs]) -> None:
         runner, _ = littrs

@@ -178,6 +178,8 @@ class MontyEngine:
     async def _converse(self, block: Block) -> Fed:
         loop = asyncio.get_running_loop()
         tree = source.parse(block.code)
+        if tree is not None and (fault := source.misread(tree)):
+            return Fed(status="error", error=_syntax_error(fault[1], fault[0]))
         code = source.with_value_checked(block.code, tree, f"__value{self._letters}")
 
         def show(_: str, text: str) -> None:

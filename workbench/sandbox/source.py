@@ -61,6 +61,25 @@ def parse(code: str) -> ast.Module | None:
         return None
 
 
+def misread(tree: ast.Module) -> tuple[int, str] | None:
+    """The first line that monty would not read as CPython does, and what is wrong with it: a `return` outside of functions, which CPython
+    refuses, or text with a lone surrogate, in whose place monty puts another character."""
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, in_function = waiting.pop()
+        if isinstance(node, ast.Return) and not in_function:
+            return node.lineno, "'return' outside function"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not _is_utf8(node.value):
+            return node.lineno, "text with a lone surrogate (\\ud800 to \\udfff) cannot be held here; write a whole character"
+        inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        waiting.extend((child, inside) for child in reversed(list(ast.iter_child_nodes(node))))
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _is_shallow(stream: list[tokenize.TokenInfo]) -> bool:
     brackets = chain = elifs = indents = 0
     after_value = False
