@@ -42,6 +42,8 @@ expected and what to do next.
     │   └── SandboxCrashed           the worker process died
     ├── NoEdge                       no edge of the graph may be taken
     ├── NodeTimeout                  a Task or Plan did not finish in time
+    ├── NodeInputInvalid             what a Task or Plan was given does not fit its declared input
+    ├── NodeOutputInvalid            what a Task returned does not fit its declared output
     ├── ReplayDivergence             recorded and repeated execution differ
     └── ModelError                   the model gave no reply
         ├── ModelRequestRejected     the provider refused the request (4xx)
@@ -339,6 +341,18 @@ class NodeTimeout(WorkbenchError):
     """A Task or Plan did not finish in time."""
 
     code = "timeout"
+
+
+class NodeInputInvalid(WorkbenchError):
+    """What a Task or Plan was given does not fit the input it declares; its code has not run."""
+
+    code = "input_invalid"
+
+
+class NodeOutputInvalid(WorkbenchError):
+    """What a Task returned does not fit the output it declares."""
+
+    code = "output_invalid"
 
 
 class ReplayDivergence(WorkbenchError):

@@ -288,7 +288,7 @@ def _progress(row: Row, entry: AnyEntry) -> None:
     if isinstance(entry, HitlEvent | GuardrailEvent):
         row["status"] = _standing(row)
     elif isinstance(entry, LifetimeEvent):
-        row["status"] = _standing(row) if entry.phase == "resumed" else entry.to_status
+        row["status"] = _standing(row) if entry.phase in ("resumed", "expired") else entry.to_status
         if entry.phase == "ended":
             row["ended_at"] = entry.header.created_at
             row["value"] = readable(entry.output)

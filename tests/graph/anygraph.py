@@ -30,6 +30,7 @@ JOINS = st.builds(
     Join,
     strategy=st.sampled_from(["all", "any", "majority", "n_of"]),
     count=st.integers(1, 9),
+    timeout=SECONDS,
     on_branch_failure=st.sampled_from(["fail", "collect", "ignore"]),
 )
 
@@ -48,7 +49,8 @@ def graphs(draw):
     names = draw(st.lists(NAMES, min_size=4, max_size=8, unique=True))
     begin, plan, gather, *tasks = names
     label = {"label": draw(WORDS)}
-    options = st.builds(Task, name=st.none(), run=st.just(work), timeout=SECONDS, idempotent=st.booleans(), retries=RETRIES, label=WORDS)
+    limits = {"timeout": SECONDS, "heartbeat_timeout": st.none() | st.integers(1, 100) | st.floats(0.1, 1e9)}
+    options = st.builds(Task, name=st.just("n"), run=st.just(work), idempotent=st.booleans(), retries=RETRIES, label=WORDS, **limits)
     nodes = [Task(**{**_given(draw(options)), "name": name}) for name in (begin, *tasks)]
     nodes += [Plan(name=plan, choose=choose, timeout=draw(SECONDS), **label)]
     join = draw(st.none() | JOINS)
@@ -72,7 +74,7 @@ def graphs(draw):
 
 
 def _given(task):
-    return {key: getattr(task, key) for key in ("run", "timeout", "idempotent", "retries", "label")}
+    return {key: getattr(task, key) for key in ("run", "timeout", "heartbeat_timeout", "idempotent", "retries", "label")}
 
 
 def bare(graph):

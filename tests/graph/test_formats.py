@@ -284,10 +284,10 @@ def test_a_large_graph_is_read_and_checked_without_growing_slow():
 def test_a_text_states_every_option_there_is(form):
     """A new option of nodes, retries or joins must find its way into the formats."""
     policy = RetryPolicy(attempts=2, first_wait=3, factor=4, longest_wait=5, jitter=0.6, retry_on=("OSError",))
-    join = Join(strategy="n_of", count=2, on_branch_failure="collect")
+    join = Join(strategy="n_of", count=2, timeout="10m", on_branch_failure="collect")
     for value, default in ((policy, RetryPolicy()), (join, Join())):
         assert all(getattr(value, field.name) != getattr(default, field.name) for field in dataclasses.fields(value))
-    fetch = Task(name="fetch", run=work, timeout=1, idempotent=True, retries=policy, label="F")
+    fetch = Task(name="fetch", run=work, timeout=1, heartbeat_timeout=2, idempotent=True, retries=policy, label="F")
     split = Plan(name="split", choose=choose)
     edges = [
         ("Start", "fetch"),
@@ -302,8 +302,8 @@ def test_a_text_states_every_option_there_is(form):
 
 def test_no_option_of_nodes_and_edges_is_left_out_of_the_formats():
     stated = {
-        Task: {"name", "run", "retries", *outline._TASK},
-        Plan: {"name", "choose", *outline._PLAN},
+        Task: {"name", "run", "retries", "input", "output", *outline._TASK},  # the code states its types
+        Plan: {"name", "choose", "input", *outline._PLAN},
         Edge: {"source", "target", "type", *outline._EDGE},
     }
     for kind, known in stated.items():

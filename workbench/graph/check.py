@@ -87,6 +87,8 @@ def _options(node: Node) -> Iterable[Fault]:
     if node.timeout is not None and not 0 <= node.timeout <= LARGEST:
         yield Fault(f"node {node.name!r} has timeout {node.timeout}; give seconds, or None for no limit", (node.name,))
     if isinstance(node, Task):
+        if node.heartbeat_timeout is not None and not 0 < node.heartbeat_timeout <= LARGEST:
+            yield Fault(f"node {node.name!r} has heartbeat_timeout {node.heartbeat_timeout}; give seconds, or None for none", (node.name,))
         yield from (Fault(f"node {node.name!r} has {wrong}", (node.name,)) for wrong in _retries(node.retries))
 
 
@@ -140,6 +142,8 @@ def _join_terms(edge: Edge) -> Iterable[str]:
         yield f"edge {edge.id} joins {edge.join.strategy!r}; the strategies are {', '.join(get_args(Strategy))}"
     if edge.join.strategy == "n_of" and edge.join.count < 1:
         yield f"edge {edge.id} joins n_of with count {edge.join.count}; say how many branches are enough"
+    if edge.join.timeout is not None and not 0 <= float(edge.join.timeout) <= LARGEST:
+        yield f"edge {edge.id} joins with timeout {edge.join.timeout}; give seconds, or a time such as '10m'"
     if edge.join.on_branch_failure not in get_args(OnBranchFailure):
         known = ", ".join(get_args(OnBranchFailure))
         yield f"edge {edge.id} has on_branch_failure {edge.join.on_branch_failure!r}; it may be {known}"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from workbench.errors import UserError
 from workbench.expressions import Expression, ExpressionError, parse
+from workbench.graph.durations import seconds
 from workbench.record.envelope import END
 
 START = "Start"
@@ -30,8 +31,20 @@ class Join:
     strategy: Strategy = "all"
     count: int = 0
     """With `n_of`: how many branches are enough."""
+    timeout: float | str | None = None
+    """Seconds, or a text such as `"10m"`, from the fork on. Then a join that has not come about fails the lifetime (`join_timeout`), or
+    with `collect` and `ignore` it looks at what has arrived. Kept as seconds."""
     on_branch_failure: OnBranchFailure = "fail"
     """`fail` ends the lifetime; `collect` hands the failed execution to the Plan among the others; `ignore` closes the branch."""
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            object.__setattr__(self, "timeout", float(seconds(self.timeout)))
+
+    @property
+    def terms(self) -> list[object]:
+        """Everything of it that belongs to the structure of a graph, JSON-ready. What is as it always is, is left out."""
+        return [self.strategy, self.count, self.on_branch_failure, *([self.timeout] if self.timeout is not None else [])]
 
     def needed(self, branches: int) -> int:
         """How many of `branches` must have arrived; all that are not closed, for `all`."""
@@ -87,7 +100,7 @@ class Edge:
     @property
     def terms(self) -> list[object]:
         """Everything of it that belongs to the structure of a graph, JSON-ready."""
-        join = [self.join.strategy, self.join.count, self.join.on_branch_failure] if self.join else None
+        join = self.join.terms if self.join else None
         return [self.source, self.target, self.type, self.condition, self.priority, self.on, self.branch, join]
 
     def holds(self, values: dict[str, object]) -> bool:

@@ -52,6 +52,8 @@ class AgentGraph:
     """The first Task."""
     plans: Mapping[str, Plan] = field(repr=False, compare=False)
     """Plan name → Plan, the implicit ones included."""
+    _joins_after: Mapping[str, str | None] = field(repr=False, compare=False)
+    """Plan name → where the branches of its fork come together."""
     _out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
     """Node name → its edges, those of higher priority first; an implicit Plan has the one it stands on."""
 
@@ -92,6 +94,8 @@ class AgentGraph:
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
+        joins_after = {plan: _join_after(plan, out) for plan in plans}
+        object.__setattr__(self, "_joins_after", MappingProxyType(joins_after))
 
     @classmethod
     def from_dot(cls, text: str, *, nodes: Iterable[Node]) -> Self:
@@ -187,17 +191,13 @@ class AgentGraph:
 
     def join_after(self, plan: str) -> str | None:
         """The Plan at which the branches of a fork come together: the first one behind a JOIN edge on the way from it."""
-        seen: set[str] = set()
-        front = [edge.target for edge in self.choices(plan) if edge.type == "PARALLEL"]
-        while front:
-            here = front.pop(0)
-            for edge in self._out.get(here, ()):
-                if edge.type == "JOIN":
-                    return edge.target
-                if edge.target not in seen:
-                    seen.add(edge.target)
-                    front.append(edge.target)
-        return None
+        return self._joins_after[plan]
+
+    def join_timeout(self, plan: str) -> float | None:
+        """How many seconds after a fork its branches have to have come together; None for as long as they take."""
+        join = self.join_after(plan)
+        timeout = None if join is None else self.join(join).timeout
+        return None if timeout is None else float(timeout)
 
     def on_branch_failure(self, plan: str) -> OnBranchFailure:
         """What a failed branch of a fork means."""
@@ -207,6 +207,21 @@ class AgentGraph:
     def source_hashes(self) -> dict[str, str]:
         """Node name → hash of its source text: what a resume compares."""
         return {name: source_hash(node) for name, node in self.nodes.items()}
+
+
+def _join_after(plan: str, out: Mapping[str, tuple[Edge, ...]]) -> str | None:
+    """The first Plan behind a JOIN edge on the way from a fork; forks inside it have joins of their own, which are passed."""
+    front = [(edge.target, 0) for edge in out[plan] if edge.type == "PARALLEL"]
+    seen = set(front)
+    for here, depth in front:
+        for edge in out.get(here, ()):
+            if edge.type == "JOIN" and depth == 0:
+                return edge.target
+            step = (edge.target, depth + (edge.type == "PARALLEL") - (edge.type == "JOIN"))
+            if step not in seen and step[1] <= len(out):
+                seen.add(step)
+                front.append(step)
+    return None
 
 
 def _content_hash(name: str, version: str, final_policy: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> str:

@@ -13,23 +13,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, TypedDict, Unpack, get_args, get_origin, overload
+
+from typing_extensions import TypeVar
 
 from workbench.errors import UserError
+from workbench.graph.shapes import Shape, hint_of, is_model
 from workbench.record.codec import sha256
 from workbench.record.envelope import ABSENT, PlanResult, TaskExecution
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", default=Any)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanInput:
-    """What a Plan is given: all of it comes from the record, so the same record always gives the same choice."""
+class PlanInput(Generic[T]):
+    """What a Plan is given: all of it comes from the record, so the same record always gives the same choice.
+
+    `PlanInput[Report]` as the annotation of a Plan's argument says that every value is a `Report`.
+    """
 
     executions: Sequence[TaskExecution]
     """The executions it follows."""
-    values: Sequence[Any]
+    values: Sequence[T]
     """Their outputs, in the same order."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the run was set up: the manifest's `resources`."""
@@ -37,7 +45,7 @@ class PlanInput:
     """How many times each node has been dispatched in this lifetime."""
 
     @property
-    def value(self) -> Any:
+    def value(self) -> T:
         """The value of the only execution; a Plan behind a JOIN has several and reads `values`."""
         (value,) = self.values
         return value
@@ -77,96 +85,174 @@ class RetryPolicy:
         return attempt < self.attempts and (not self.retry_on or code in self.retry_on or type in self.retry_on)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A node that does something.
+class TaskOptions(TypedDict, total=False):
+    """What may be said of a Task besides its code."""
 
-    `timeout` is in seconds of running time (time spent waiting for a person is not counted); None means no limit. A Task that was cut off
-    by a crash is run again on resume only if it is `idempotent`; otherwise a person is asked whether its effect happened. `retries` says
-    whether a Task that has failed runs again; it is for its author to know that this is harmless.
+    name: str
+    timeout: float | None
+    heartbeat_timeout: float | None
+    idempotent: bool
+    retries: RetryPolicy | int
+    label: str | None
+    input: Any
+    output: Any
+
+
+class PlanOptions(TypedDict, total=False):
+    """What may be said of a Plan besides its code."""
+
+    name: str
+    timeout: float | None
+    label: str | None
+
+
+@dataclass(frozen=True, init=False)
+class Task:
+    """A node that does something: `@wb.task` on a function, or a class with a method `run`.
+
+    >>> import workbench as wb
+    >>> class Double(wb.Task, timeout=5, idempotent=True):
+    ...     async def run(self, value: int) -> int:
+    ...         return 2 * value
+    >>> Double().name
+    'Double'
+
+    `timeout` is in seconds of running time (time spent waiting for a person is not counted); None means no limit. A Task with a
+    `heartbeat_timeout` has to call `ctx.heartbeat()` at least that often. A Task that was cut off by a crash is run again on resume only if
+    it is `idempotent`; otherwise a person is asked whether its effect happened. `retries` says whether a Task that has failed runs again;
+    it is for its author to know that this is harmless; a number counts the attempts after the first.
+
+    `input` and `output` are types that pydantic understands: the input is checked and converted before the code runs, and an output that
+    does not fit fails the Task. They are the annotations of a class's `run`, and those of a function that are pydantic classes, unless they
+    are given.
     """
 
     name: str
     run: Callable[..., Any]
-    timeout: float | None = None
-    idempotent: bool = False
-    retries: RetryPolicy = RetryPolicy()
-    label: str | None = None
+    timeout: float | None
+    heartbeat_timeout: float | None
+    idempotent: bool
+    retries: RetryPolicy
+    label: str | None
     """What drawings show instead of the name."""
+    input: Shape | None
+    output: Shape | None
     takes_context: bool = field(init=False)
     is_async: bool = field(init=False)
+    _said: ClassVar[TaskOptions] = {}
 
-    def __post_init__(self) -> None:
-        count = _positional(self.run, self.name)
+    def __init_subclass__(cls, **options: Unpack[TaskOptions]) -> None:
+        super().__init_subclass__()
+        cls._said = {**cls._said, "name": cls.__name__, **options}
+
+    def __init__(self, *, run: Callable[..., Any] | None = None, **options: Unpack[TaskOptions]) -> None:
+        said: TaskOptions = {**self._said, **options}
+        if run is not None:
+            object.__setattr__(self, "run", run)
+        code = getattr(self, "run", None)
+        name = said.get("name") or str(getattr(code, "__name__", code))
+        count = _positional(code, name)
         if count not in (1, 2):
-            raise UserError(f"task {self.name!r} takes {count} arguments; write `def {self.name}(value)` or `def {self.name}(value, ctx)`")
-        object.__setattr__(self, "takes_context", count == 2)
-        object.__setattr__(self, "is_async", _is_async(self.run))
+            raise UserError(f"task {name!r} takes {count} arguments; write `def {name}(value)` or `def {name}(value, ctx)`")
+        retries = said.get("retries", 0)
+        _set(
+            self,
+            name=name,
+            timeout=said.get("timeout"),
+            heartbeat_timeout=said.get("heartbeat_timeout"),
+            idempotent=said.get("idempotent", False),
+            retries=RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries,
+            label=said.get("label"),
+            input=_shape(said, "input", self.run, 0, name, every=run is None),
+            output=_shape(said, "output", self.run, "return", name, every=run is None),
+            takes_context=count == 2,
+            is_async=_is_async(self.run),
+        )
 
     @property
     def terms(self) -> list[object]:
-        """Everything of it that belongs to the structure of a graph, JSON-ready."""
-        return ["task", self.name, _limit(self.timeout), self.idempotent, self.retries.terms]
+        """Everything of it that belongs to the structure of a graph, JSON-ready. What is as it always is, is left out."""
+        shapes = {which: shape.hash for which, shape in (("input", self.input), ("output", self.output)) if shape is not None}
+        beats = {} if self.heartbeat_timeout is None else {"heartbeat_timeout": float(self.heartbeat_timeout)}
+        terms: list[object] = ["task", self.name, _limit(self.timeout), self.idempotent, self.retries.terms]
+        return [*terms, *([beats | shapes] if beats or shapes else [])]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Plan:
-    """A node that chooses what comes next."""
+    """A node that chooses what comes next: `@wb.plan` on a function, or a class with a method `choose`.
+
+    A Plan whose argument is annotated `PlanInput[Report]` is given instances of `Report`; values that are none fail it.
+    """
 
     name: str
     choose: Callable[..., Any]
-    timeout: float | None = None
-    label: str | None = None
+    timeout: float | None
+    label: str | None
     """What drawings show instead of the name."""
+    input: Shape | None
+    """What each value it looks at has to be."""
     is_async: bool = field(init=False)
+    _said: ClassVar[PlanOptions] = {}
 
-    def __post_init__(self) -> None:
-        if _positional(self.choose, self.name) != 1:
-            raise UserError(f"plan {self.name!r} must take one argument, the PlanInput: `def {self.name}(plan_input)`")
-        object.__setattr__(self, "is_async", _is_async(self.choose))
+    def __init_subclass__(cls, **options: Unpack[PlanOptions]) -> None:
+        super().__init_subclass__()
+        cls._said = {**cls._said, "name": cls.__name__, **options}
+
+    def __init__(self, *, choose: Callable[..., Any] | None = None, **options: Unpack[PlanOptions]) -> None:
+        said: PlanOptions = {**self._said, **options}
+        if choose is not None:
+            object.__setattr__(self, "choose", choose)
+        code = getattr(self, "choose", None)
+        name = said.get("name") or str(getattr(code, "__name__", code))
+        if _positional(code, name) != 1:
+            raise UserError(f"plan {name!r} must take one argument, the PlanInput: `def {name}(plan_input)`")
+        hint = _hint(self.choose, 0, name, every=choose is None)
+        looks_at = get_args(hint)[0] if get_origin(hint) is PlanInput else None
+        _set(
+            self,
+            name=name,
+            timeout=said.get("timeout"),
+            label=said.get("label"),
+            input=None if looks_at in (None, Any) else Shape(looks_at, f"what plan {name!r} looks at"),
+            is_async=_is_async(self.choose),
+        )
 
     @property
     def terms(self) -> list[object]:
-        """Everything of it that belongs to the structure of a graph, JSON-ready."""
-        return ["plan", self.name, _limit(self.timeout)]
+        """Everything of it that belongs to the structure of a graph, JSON-ready. What is as it always is, is left out."""
+        return ["plan", self.name, _limit(self.timeout), *([{"input": self.input.hash}] if self.input is not None else [])]
+
+    def typed(self, given: PlanInput) -> PlanInput:
+        """What its code gets for what is in the record.
+
+        Raises:
+            NodeInputInvalid: a value is not what the Plan looks at.
+        """
+        if self.input is None:
+            return given
+        return replace(given, values=[self.input.given_to(self.name, value) for value in given.values])
 
 
 Node = Task | Plan
 
 
+def with_options(node: Node, values: Mapping[str, Any]) -> Node:
+    """The same code under other options."""
+    changed = copy(node)
+    _set(changed, **values)
+    return changed
+
+
 @overload
 def task(run: F, /) -> Task: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    timeout: float | None = None,
-    idempotent: bool = False,
-    retries: RetryPolicy | int = ...,
-    label: str | None = None,
-) -> Callable[[F], Task]: ...
-def task(
-    run: F | None = None,
-    /,
-    *,
-    name: str | None = None,
-    timeout: float | None = None,
-    idempotent: bool = False,
-    retries: RetryPolicy | int = 0,
-    label: str | None = None,
-) -> Task | Callable[[F], Task]:
+def task(**options: Unpack[TaskOptions]) -> Callable[[F], Task]: ...
+def task(run: F | None = None, /, **options: Unpack[TaskOptions]) -> Task | Callable[[F], Task]:
     """Make a Task of a function; bare, or with options. The Task's name is the function's; `retries` may be a number."""
-    policy = RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries
 
     def make(function: F) -> Task:
-        return Task(
-            name=name or str(getattr(function, "__name__", function)),
-            run=function,
-            timeout=timeout,
-            idempotent=idempotent,
-            retries=policy,
-            label=label,
-        )
+        return Task(run=function, **options)
 
     return make if run is None else make(run)
 
@@ -174,14 +260,12 @@ def task(
 @overload
 def plan(choose: F, /) -> Plan: ...
 @overload
-def plan(*, name: str | None = None, timeout: float | None = None, label: str | None = None) -> Callable[[F], Plan]: ...
-def plan(
-    choose: F | None = None, /, *, name: str | None = None, timeout: float | None = None, label: str | None = None
-) -> Plan | Callable[[F], Plan]:
+def plan(**options: Unpack[PlanOptions]) -> Callable[[F], Plan]: ...
+def plan(choose: F | None = None, /, **options: Unpack[PlanOptions]) -> Plan | Callable[[F], Plan]:
     """Make a Plan of a function; bare, or with options. The Plan's name is the function's."""
 
     def make(function: F) -> Plan:
-        return Plan(name=name or str(getattr(function, "__name__", function)), choose=function, timeout=timeout, label=label)
+        return Plan(choose=function, **options)
 
     return make if choose is None else make(choose)
 
@@ -219,18 +303,44 @@ def pass_through(source: str, target: str) -> Plan:
 def source_hash(node: Node) -> str:
     """The SHA-256 of a node's source text, or of its qualified name where there is none (a builtin, an interactive lambda)."""
     function = node.run if isinstance(node, Task) else node.choose
+    source = function if type(node) in (Task, Plan) else type(node)
     try:
-        return sha256(inspect.getsource(function).encode())
+        return sha256(inspect.getsource(source).encode())
     except (OSError, TypeError):
-        return sha256(getattr(function, "__qualname__", repr(type(function))).encode())
+        return sha256(getattr(source, "__qualname__", repr(type(source))).encode())
+
+
+def _set(node: Node, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(node, name, value)
+
+
+def _shape(said: TaskOptions, option: str, function: Callable[..., Any], which: str | int, name: str, *, every: bool) -> Shape | None:
+    """What a Task takes or returns: what was said of it, or else its annotation. `every`: not only one that is a pydantic class."""
+    hint = said.get(option)
+    if hint is None:
+        hint = _hint(function, which, name, every=every)
+        if hint in (inspect.Parameter.empty, Any) or not (every or is_model(hint)):
+            return None
+    return Shape(hint, f"the {option} of task {name!r}")
+
+
+def _hint(function: Callable[..., Any], which: str | int, name: str, *, every: bool) -> Any:
+    """An annotation. One that cannot be looked up is none, unless `every` one counts."""
+    try:
+        return hint_of(function, which)
+    except NameError as error:
+        if every:
+            raise UserError(f"node {name!r} has an annotation that cannot be looked up: {error}; define it at the top level") from None
+        return inspect.Parameter.empty
 
 
 def _limit(timeout: float | None) -> float | None:
     return None if timeout is None else float(timeout)
 
 
-def _positional(function: Callable[..., Any], name: str) -> int:
-    if not callable(function):
+def _positional(function: Callable[..., Any] | None, name: str) -> int:
+    if function is None or not callable(function):
         raise UserError(f"node {name!r} needs a function; got {type(function).__name__}")
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(1 for parameter in inspect.signature(function).parameters.values() if parameter.kind in kinds)

@@ -5,6 +5,7 @@ An outline has no code. `bind` gives it some, by name, and says of everything th
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import GraphError, UserError
 from workbench.graph.check import Fault, faults
+from workbench.graph.durations import seconds
 from workbench.graph.edges import START, Edge, Join
-from workbench.graph.nodes import Node, Plan, RetryPolicy, Task
+from workbench.graph.nodes import Node, Plan, RetryPolicy, Task, with_options
 from workbench.record.envelope import END
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def outline_of(graph: AgentGraph) -> Outline:
 def _node_values(node: Node) -> dict[str, Any]:
     stated: dict[str, Any] = {"type": "task" if isinstance(node, Task) else "plan", "label": node.label, "timeout": node.timeout}
     if isinstance(node, Task):
+        stated["heartbeat_timeout"] = node.heartbeat_timeout
         stated["idempotent"] = node.idempotent or None
         untouched = RetryPolicy()
         for option in _RETRY:
@@ -155,15 +158,12 @@ def _number(value: Any) -> float:
     return value
 
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
 def _seconds(value: Any) -> float:
     try:
-        if isinstance(value, str) and (parts := re.fullmatch(r"([\d.]+) ?(ms|s|m|h|d)", value, re.ASCII)):
-            return _number(parts[1]) * _UNITS[parts[2]]
         return _number(value)
     except _Expected:
+        with contextlib.suppress(UserError):
+            return seconds(str(value))
         raise _Expected("seconds, or a time such as '90 s' or '10m'") from None
 
 
@@ -195,8 +195,8 @@ _RETRY: dict[str, Reader] = {
     "jitter": _number,
     "retry_on": _words,
 }
-_TASK: dict[str, Reader] = {**_PLAN, "idempotent": _flag, **_RETRY}
-_JOIN: dict[str, Reader] = {"count": _whole, "on_branch_failure": _text}
+_TASK: dict[str, Reader] = {**_PLAN, "heartbeat_timeout": _seconds, "idempotent": _flag, **_RETRY}
+_JOIN: dict[str, Reader] = {"count": _whole, "timeout": _seconds, "on_branch_failure": _text}
 _EDGE: dict[str, Reader] = {
     "edge_type": _text,
     "label": _text,
@@ -207,7 +207,7 @@ _EDGE: dict[str, Reader] = {
     "join": _text,
     **_JOIN,
 }
-_MAY_BE_NONE = frozenset({"label", "timeout", "condition", "branch"})
+_MAY_BE_NONE = frozenset({"label", "timeout", "heartbeat_timeout", "condition", "branch"})
 
 
 class _Binding:
@@ -263,7 +263,7 @@ class _Binding:
             retries = {option: values.pop(option) for option in _RETRY if option in values}
             if retries:
                 values["retries"] = replace(code.retries, **retries)
-        return replace(code, **values) if any(getattr(code, key) != value for key, value in values.items()) else code
+        return with_options(code, values) if any(getattr(code, key) != value for key, value in values.items()) else code
 
     def _edge(self, stated: EdgeOutline) -> Edge:
         ends = f"{stated.source}->{stated.target}"

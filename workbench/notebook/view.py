@@ -174,6 +174,8 @@ class RunView:
                 hint="",
             )
             return
+        if entry.phase == "expired":
+            return
         for call in self._calls.values():
             call.set(self.version, badge=BADGES["unknown"])
         for call_id in self._calls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from workbench.record.values import ErrorInfo, Status
 
@@ -68,6 +69,7 @@ class ForkRef:
     size: int
     branch: Path
     """Of the Plan that forked."""
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

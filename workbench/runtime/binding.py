@@ -36,6 +36,8 @@ class Binding:
     tools: ToolExecutor = field(default_factory=ToolExecutor)
     policy: Language | None = None
     """What the run is judged by."""
+    timeout: float | None = None
+    """How many seconds the lifetime may last."""
     unattended: bool = False
     """Nobody is there to ask: approvals are refused at once. Decided when the run begins."""
     convert: Callable[[Any], Any] = unchanged
@@ -58,6 +60,7 @@ class Binding:
             resources={**self.described, "nodes": self.graph.source_hashes(), "unattended": self.unattended},
             package=package,
             policy=self.policy.recorded if self.policy is not None else None,
+            timeout=self.timeout,
         )
 
 

@@ -22,6 +22,7 @@ from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, St
 from workbench.runtime.executor import Executor, StopOrder, chosen_payload
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.pausing import pausing
+from workbench.runtime.timers import write_expired
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class ControlPlane:
         """Carry out every decision the state calls for, store it, and return the Tasks to run."""
         dispatched: list[TaskRef] = []
         _obey(life)
+        write_expired(life)
         if life.guard is not None:
             await life.guard.judge_finished()
         while commands := [command for command in decide(life.graph, life.state) if _is_due(command, crew)]:

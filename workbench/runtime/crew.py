@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from workbench.record.refs import TaskRef
 from workbench.runtime.executor import Executor
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.timers import seconds_left
 
 
 class Crew:
@@ -25,8 +26,9 @@ class Crew:
 
     async def work(self, refs: Sequence[TaskRef], *, cut_off: bool = False, beside: asyncio.Task[None] | None = None) -> None:
         """Begin these executions, and return when at least one that is under way, or a wait, or what goes on `beside`, has come to its
-        end."""
-        alone = len(refs) == 1 and not self._at_work and not self._waits and beside is None
+        end, or a time is over."""
+        left = None if self._in_turn else seconds_left(self._life)
+        alone = len(refs) == 1 and not self._at_work and not self._waits and beside is None and left is None
         if alone or (self._in_turn and refs):
             for ref in refs:
                 await self._executor.run_task(self._life, ref, cut_off=cut_off)
@@ -37,11 +39,22 @@ class Crew:
         under_way = [*self._at_work.values(), *(wait for wait in self._waits.values() if not wait.done())]
         under_way += [beside] if beside is not None else []
         if under_way:
-            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            await self._first_of(under_way, left)
         if beside is not None and beside.done():
             beside.result()
         for exec_id in [exec_id for exec_id, task in self._at_work.items() if task.done()]:
             self._at_work.pop(exec_id).result()
+
+    async def _first_of(self, under_way: list[asyncio.Task[None]], left: float | None) -> None:
+        """Wait until one of them is done, or for so many seconds."""
+        if left is None:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            return
+        timer = asyncio.get_running_loop().create_task(self._life.clock.sleep(left))
+        try:
+            await asyncio.wait([*under_way, timer], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
 
     def is_due(self, exec_id: str, seconds: float) -> bool:
         """Whether the wait before this execution is over; the first question begins it."""

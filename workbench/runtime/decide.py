@@ -77,6 +77,8 @@ def decide(graph: AgentGraph, state: RunState) -> list[Command]:
         return []
     if not state.dispatched:
         return [_start(state, Edge(START, graph.entry), None, NextRef(name=graph.entry, index=0, branch=()))]
+    if "" in state.expired:
+        return [Fail(ErrorInfo(code="deadline", message="the run did not end within its timeout"))]
     failed = next((choice.error for choice in state.choices.values() if choice.error is not None), None)
     if failed is not None:
         return [Fail(failed)]
@@ -104,6 +106,8 @@ def decide(graph: AgentGraph, state: RunState) -> list[Command]:
                 arrived.setdefault((task.fork, plan), []).append(task)
             case command:
                 commands.append(command)
+    for fork in state.expired - {fork for fork, _ in arrived}:
+        return [_too_late(state, fork, 0)]
     for (fork, plan), tasks in arrived.items():
         lost = sum(1 for task in closed if task.fork == fork)
         commands.extend(_gather(state, graph.join(plan), RunPlan(plan, tuple(tasks), (), "", joins=fork), lost))
@@ -146,14 +150,23 @@ def _gather(state: RunState, join: Join, arrived: RunPlan, lost: int) -> Iterabl
     ref, count = state.forks[fork], len(arrived.tasks)
     still_coming = state.at_work[fork] - count - lost
     needed = join.needed(ref.size)
-    if join.strategy != "all" and count < needed:
+    late = fork in state.expired and still_coming and (join.strategy == "all" or count < needed)
+    if late and join.on_branch_failure == "fail":
+        yield _too_late(state, fork, count)
+    elif join.strategy != "all" and count < needed and not late:
         if not still_coming:
             message = f"plan {arrived.plan!r} waits for {needed} of {ref.size} branches, and only {count} have arrived; no more will"
             yield Fail(ErrorInfo(code="join_starved", message=message))
-    elif not still_coming or join.strategy != "all":
+    elif late or not still_coming or join.strategy != "all":
         in_order = tuple(sorted(arrived.tasks, key=lambda task: branch_number(task.branch[-1])))
         exec_id = make_id(state.lifetime_id, "join", arrived.plan, fork)
         yield replace(arrived, tasks=in_order, branch=ref.branch, exec_id=exec_id)
+
+
+def _too_late(state: RunState, fork: str, count: int) -> Fail:
+    ref = state.forks[fork]
+    message = f"{count} of the {ref.size} branches of plan {ref.plan!r} have come together in time"
+    return Fail(ErrorInfo(code="join_timeout", message=message))
 
 
 def _settle(state: RunState, closed: list[TaskRef]) -> Iterable[Command]:

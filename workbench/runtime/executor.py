@@ -45,9 +45,14 @@ class Executor:
         try:
             task = life.graph.task(ref.name)
             value = await self._input(life, ref)
+            if task.input is not None:
+                value = task.input.given_to(task.name, value)
             settled = await self._settle(life, ref, context) if cut_off and not task.idempotent else None
             if settled is None:
-                settled = await life.plane.payload(plain(await self._limited(life, task, value, context)))
+                returned = plain(await self._limited(life, task, value, context))
+                if task.output is not None:
+                    returned = plain(task.output.returned_by(task.name, returned))
+                settled = await life.plane.payload(returned)
             output = settled
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
             error = _settled(life, ref.name, failure)
@@ -91,7 +96,7 @@ class Executor:
             plan = life.graph.plans[name]
             if not plan.is_async:
                 await life.commit()
-            choice = await self._choose(life, plan, self._plan_input(life, looked_at, values))
+            choice = await self._choose(life, plan, plan.typed(self._plan_input(life, looked_at, values)))
             result = await self._spilled(life, plan_result(life.graph, plan.name, choice, known))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost

@@ -221,7 +221,7 @@ class _Again:
                 name = self._graph.plan_on(edge_that_holds(self._graph, command.tasks[0], known)).name
             plan = self._graph.plans[name]
             settings = state.manifest.resources if state.manifest else {}
-            given = PlanInput(executions=executions, values=values, settings=settings, dispatched=dict(state.dispatched))
+            given = plan.typed(PlanInput(executions=executions, values=values, settings=settings, dispatched=dict(state.dispatched)))
             choice = await plan.choose(given) if plan.is_async else await asyncio.to_thread(plan.choose, given)
             result = plan_result(self._graph, name, choice, known)
             error = result.error or illegal_route(self._graph, name, result.next_task_names)

@@ -370,11 +370,15 @@ def graph_binding(
     tools: Iterable[Tool | Callable[..., Any]] = (),
     resources: Any = None,
     policy: str | Path | Policy | None = None,
+    timeout: float | None = None,
 ) -> Binding:
     """The binding of a plain graph."""
+    if timeout is not None and not timeout > 0:
+        raise UserError(f"a run's timeout is a positive number of seconds; got {timeout!r}")
     executor = ToolExecutor(tools, inline=workbench.inline)
     described = {"tools": [tool.manifest() for tool in executor.tools.values()]}
-    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor, policy=policy_of(policy))
+    judged_by = policy_of(policy)
+    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor, policy=judged_by, timeout=timeout)
 
 
 def start(
@@ -384,17 +388,20 @@ def start(
     tools: Iterable[Tool | Callable[..., Any]] = (),
     resources: Any = None,
     policy: str | Path | Policy | None = None,
+    timeout: float | None = None,
     workbench: Workbench | None = None,
 ) -> Run:
     """Start a run of `graph` with `input` as what its first Task receives.
 
     `tools` are what nodes may call by `ctx.call_tool`; `resources` is handed to them as `ctx.resources` and not recorded.
-    `policy` is what the run is judged by: a path, a policy's text, or a `wb.Policy`.
+    `policy` is what the run is judged by: a path, a policy's text, or a `wb.Policy`. A run that has not ended `timeout` seconds after its
+    start fails, also while it waits for a person; only a pause holds that up.
     """
     if not isinstance(graph, AgentGraph):
         raise UserError(f"a run is of an AgentGraph; got {type(graph).__name__}. For a task in words make a wb.Agent and start that")
     bench = workbench or current()
-    return bench.start(graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources, policy=policy), input)
+    binding = graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources, policy=policy, timeout=timeout)
+    return bench.start(binding, input)
 
 
 def open(run_id: str, *, workbench: Workbench | None = None) -> Run:
