@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workbench.sandbox.kinds import (
@@ -434,6 +434,13 @@ class Expressions:
         if node.keywords or any(isinstance(arg, ast.Starred) for arg in node.args):
             raise unknown
         owner = self.look(method.value, scope, depth)
+        # CPython looks the method up first, and makes no call where there is none; littrs and monty evaluate the arguments first.
+        require(
+            owner.name != "any" or not self._calls_tool(node.args),
+            node,
+            "a call among the arguments of this method",
+            "give it a line of its own",
+        )
         textual = owner in (STR, ANY)
         match method.attr, node.args:
             case "get", [key] | [key, _] if owner.name in ("any", "dict"):
@@ -455,6 +462,10 @@ class Expressions:
                 self.guard(method.value, "plain")
                 return STR
         raise unknown
+
+    def _calls_tool(self, nodes: Sequence[ast.expr]) -> bool:
+        parts = (part.func for node in nodes for part in ast.walk(node) if isinstance(part, ast.Call))
+        return any(isinstance(called, ast.Name) and called.id in self.tools for called in parts)
 
 
 _BUILTINS: dict[str, Callable[[Expressions, ast.expr, Scope, int], Kind]] = {
