@@ -135,13 +135,21 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
         for name in before:
             if name not in after or before[name] == after[name]:
                 continue
-            if kind == "node" and before[name][0] == after[name][0]:
+            if kind == "node" and _types(before[name]) != _types(after[name]):
+                breaking.append(f"node {name!r} takes or gives something else")
+            elif kind == "node" and before[name][0] == after[name][0]:
                 options.append(f"node {name!r} has other options")
             else:
                 breaking.append(f"{kind} {name!r} was changed")
     if old["final_policy"] != new["final_policy"]:
         breaking.append(f"final_policy was {old['final_policy']!r} and is {new['final_policy']!r}")
     return Changes(breaking=tuple(breaking), added=tuple(added), options=tuple(options))
+
+
+def _types(terms: list[Any]) -> dict[str, Any]:
+    """Of a node's terms, the hashes of what it takes and gives."""
+    said = terms[-1] if isinstance(terms[-1], dict) else {}
+    return {which: said[which] for which in ("input", "output") if which in said}
 
 
 def _key(name: str, version: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from workbench.errors import (
@@ -27,9 +28,12 @@ from workbench.record.codec import digest
 from workbench.record.envelope import ABSENT, Links, Telemetry, ToolCallEntry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
+from workbench.runtime.clock import Clock
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.limits import Limits
 from workbench.runtime.requests import approval, approval_id, question, unknown_outcome
+from workbench.runtime.timers import lifetime_left
 from workbench.schemas import AnswerSchema
 from workbench.tools.executor import error_info, safe_text
 from workbench.tools.recorded import recorded_args, with_secrets
@@ -53,23 +57,55 @@ class TaskContext:
         self._ref = ref
         self._calls = 0
         self._asked = 0
-        self._limit: asyncio.Timeout | None = None
-        self._waits = 0
-        """How many of its calls wait for a person at this moment."""
-        self._left: float | None = None
-        """How many seconds of the limit are left while they do."""
+        self.limits = Limits()
         self.messages: list[Message] = []
         """What `say` has added; stored when the Task finishes."""
         self.links: dict[str, Any] = {}
         self.telemetry: dict[str, Any] = {}
         self.dispatched_at: float | None = None
         """On the monotonic clock; None where another process dispatched it."""
-        self.logger = logger
 
     def begin(self) -> None:
         """The first line of the node's code is about to run."""
         if self.dispatched_at is not None:
             self.telemetry["queue_ms"] = round((self._life.clock.monotonic() - self.dispatched_at) * 1e3, 3)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Where the node's code logs: every line carries the ids of the run and of this execution, and the node's name."""
+        return BoundLogger(logger, self._ids)
+
+    @property
+    def _ids(self) -> dict[str, Any]:
+        ref = self._ref
+        return {"lifetime_id": self.lifetime_id, "exec_id": ref.exec_id, "node": ref.name, "attempt": ref.attempt}
+
+    def heartbeat(self) -> None:
+        """Say, from any thread, that the code is alive. A node with a `heartbeat_timeout` has to, at least that often."""
+        self.limits.beat()
+
+    @property
+    def remaining(self) -> float | None:
+        """How many seconds this execution has left, by its own timeout and by its lifetime's; None where neither has a limit."""
+        left = [seconds for seconds in (self.limits.remaining(), lifetime_left(self._life)) if seconds is not None]
+        return max(0.0, min(left)) if left else None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When this execution has to be done; None where it has no limit."""
+        left = self.remaining
+        return None if left is None else self._life.clock.now() + timedelta(seconds=left)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """One line when the execution starts and one when it finishes, whatever comes of it."""
+        logger.info("task %s started", self._ref.name, extra=self._ids)
+        try:
+            yield
+        finally:
+            task = self._life.state.unrouted.get(self.exec_id)
+            status = "CANCELLED" if task is None else task.status
+            logger.info("task %s finished: %s", self._ref.name, status, extra={**self._ids, "status": status})
 
     @property
     def lifetime_id(self) -> str:
@@ -95,6 +131,11 @@ class TaskContext:
     def attempt(self) -> int:
         """From 1."""
         return self._ref.attempt
+
+    @property
+    def clock(self) -> Clock:
+        """The run's time and randomness. They are no part of the record: what depends on them belongs into an `effect`."""
+        return self._life.clock
 
     @property
     def resources(self) -> Any:
@@ -129,29 +170,6 @@ class TaskContext:
     def emit(self, kind: str, **fields: Any) -> None:
         """Send an ephemeral piece (tokens, output as it comes) to whoever watches. It is not stored."""
         self._life.plane.bus.publish(RUN_TOPIC, self.lifetime_id, {"type": kind, "exec_id": self.exec_id, **fields})
-
-    @contextmanager
-    def limit(self, seconds: float) -> Iterator[asyncio.Timeout]:
-        """The execution's time limit, which `off_the_clock` can suspend."""
-        limit = asyncio.timeout(seconds)
-        self._limit = limit
-        yield limit
-
-    @contextmanager
-    def off_the_clock(self) -> Iterator[None]:
-        """While a person decides, no limit runs. Calls made side by side may wait at the same time."""
-        loop = asyncio.get_running_loop()
-        if self._waits == 0 and self._limit is not None:
-            deadline = self._limit.when()
-            self._left = None if deadline is None else deadline - loop.time()
-            self._limit.reschedule(None)
-        self._waits += 1
-        try:
-            yield
-        finally:
-            self._waits -= 1
-            if self._waits == 0 and self._limit is not None and self._left is not None:
-                self._limit.reschedule(loop.time() + self._left)
 
     async def call_tool(self, name: str, args: Mapping[str, Any], *, refused: ToolError | None = None) -> Any:
         """Call a tool, with exactly one intent and one outcome in the record. A call that is `refused` beforehand (its arguments fit no
@@ -193,7 +211,7 @@ class TaskContext:
             asks = request_id in life.answers or (asks and life.binding.unattended)
             return await self._approved(call_id, name, args) if asks else args
         if life.guard is not None:
-            with self.off_the_clock():
+            with self.limits.off_the_clock():
                 asks = await life.guard.judge_call(self._ref, call_id, name, self._kept(name, args), ordinal) or asks
         asked_before = request_id in life.answers or request_id in life.state.requests
         if asked_before or (asks and name not in life.state.allowed):
@@ -209,7 +227,7 @@ class TaskContext:
         life = self._life
         if life.binding.unattended:
             raise ToolDenied(f"{name!r} needs a person's approval, and nobody is there to give it")
-        with self.off_the_clock():
+        with self.limits.off_the_clock():
             response = await life.ask(approval(life, call_id, name, await life.plane.payload(self._kept(name, args))), within=self.exec_id)
         match response.decision:
             case "approved" | "approved_always":
@@ -241,6 +259,9 @@ class TaskContext:
         life = self._life
         self._asked += 1
         shape = None if schema is None else AnswerSchema(schema)
+        left = lifetime_left(life)
+        if timeout is not None and left is not None:
+            timeout = min(timeout, left)
         request = question(
             life,
             f"{self.exec_id}|{self._asked}",
@@ -250,7 +271,7 @@ class TaskContext:
             schema=shape.json_schema if shape else None,
             timeout=timeout,
         )
-        with self.off_the_clock():
+        with self.limits.off_the_clock():
             response = await life.ask(request, within=self.exec_id)
         match response.decision:
             case "answered":
@@ -373,7 +394,7 @@ class TaskContext:
     async def _settle(self, call_id: str, call: ToolCall) -> ToolCall | None:
         """A call that may or may not have happened: the call with the outcome a person gives it, or None if it has to be made."""
         request = unknown_outcome(self._life, call_id, call.tool, call.args)
-        with self.off_the_clock():
+        with self.limits.off_the_clock():
             response = await self._life.ask(request, within=self.exec_id)
         match response.decision:
             case "happened":
@@ -390,6 +411,13 @@ class TaskContext:
 
     def _within(self) -> Links:
         return Links(parent_exec_id=self.exec_id)
+
+
+class BoundLogger(logging.LoggerAdapter[logging.Logger]):
+    """Adds its ids to what a line carries already."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
 
 
 async def leave_open_calls(life: Lifetime, exec_id: str, why: str) -> None:

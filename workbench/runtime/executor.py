@@ -36,9 +36,13 @@ class Executor:
 
     async def run_task(self, life: Lifetime, ref: TaskRef, *, cut_off: bool = False) -> None:
         """Run a dispatched Task and write its `finished` entry, whatever comes of it. `cut_off`: a crash ended it the first time."""
+        context = TaskContext(life, ref)
+        with context.logged():
+            await self._run_task(life, ref, context, cut_off=cut_off)
+
+    async def _run_task(self, life: Lifetime, ref: TaskRef, context: TaskContext, *, cut_off: bool) -> None:
         dispatched = life.dispatched_at.pop(ref.exec_id, None)
         started = life.clock.monotonic() if dispatched is None else dispatched
-        context = TaskContext(life, ref)
         context.dispatched_at = dispatched
         output: Payload | None = None
         error: ErrorInfo | None = None
@@ -131,13 +135,15 @@ class Executor:
         return await life.plane.value(await chosen_payload(life, ref.choice.seq, ref.index, ref.choice.task_seqs))
 
     async def _limited(self, life: Lifetime, task: Task, value: Any, context: TaskContext) -> Any:
-        if task.timeout is None:
+        if task.timeout is None and task.heartbeat_timeout is None:
             return await self._call(life, task, value, context)
-        with context.limit(task.timeout) as limit:
+        with context.limits.timeout(task.timeout) as limit, context.limits.heart(task.heartbeat_timeout) as heart:
             try:
-                async with limit:
+                async with limit, heart:
                     return await self._call(life, task, value, context)
             except TimeoutError:
+                if heart.expired():
+                    raise NodeTimeout(f"task {task.name!r} gave no heartbeat for {task.heartbeat_timeout:g} s") from None
                 if limit.expired():
                     raise NodeTimeout(f"task {task.name!r} did not finish within {task.timeout:g} s") from None
                 raise
@@ -187,7 +193,7 @@ class Executor:
 
     async def _settle(self, life: Lifetime, ref: TaskRef, context: TaskContext) -> Payload | None:
         """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run."""
-        with context.off_the_clock():
+        with context.limits.off_the_clock():
             response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, Payload()), within=ref.exec_id)
         if response.decision == "stop":
             raise StopOrder(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
