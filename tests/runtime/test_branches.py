@@ -92,7 +92,7 @@ def test_branches_run_at_the_same_time(bench, nodes, delays):
 
 def test_a_join_gets_its_inputs_in_the_order_of_the_branches_whatever_finishes_first(bench, nodes, delays):
     graph = fanned(nodes)
-    for seed in range(200):
+    for seed in range(1000):
         chance = random.Random(seed)
         delays.update({str(item): chance.choice([0, 0, 0.001, 0.002]) for item in range(4)})
         run = wb.start(graph, [0, 1, 2, 3], workbench=bench)

@@ -165,7 +165,18 @@ def apply(state: RunState, entry: AnyEntry) -> RunState:
     return state
 
 
+_MAY_BECOME: dict[LifetimeStatus, tuple[LifetimeStatus, ...]] = {
+    "pending": ("running",),
+    "running": ("running", "completed", "failed", "aborted"),
+    "waiting": ("running", "completed", "failed", "aborted"),
+    "paused": ("running", "aborted"),
+}
+"""What an event may make of a lifetime, by what it is. It waits while something is asked, and is paused by a verdict, until an answer."""
+
+
 def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
+    if entry.to_status not in _MAY_BECOME.get(state.status, ()):
+        raise _corrupt(entry, f"a lifetime that is {state.status} cannot become {entry.to_status}")
     state.status = entry.to_status
     match entry.phase:
         case "created":
