@@ -80,7 +80,7 @@ def for_tests(seed: int = 0) -> Workbench:
         ports = {port: factory("memory:") for port, factory in factories.items()}
         return Workbench(
             **ports,
-            clock=TickingClock(),
+            clock=TickingClock(seed=seed),
             new_id=seeded_ids(seed),
             inline=True,
             kinds={"agent": AGENT},

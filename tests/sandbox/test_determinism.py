@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+import workbench as wb
+from workbench.loop import run_sync
+from workbench.ports import Query
+from workbench.profiles import for_tests
 from workbench.sandbox.littrs_engine import AVAILABLE
 from workbench.sandbox.session import Session
 
@@ -120,3 +124,26 @@ def test_a_digest_is_the_same_in_processes_of_other_hash_seeds_and_on_both_engin
 
 def test_sets_do_not_make_a_digest_depend_on_the_process() -> None:
     assert len({tuple(elsewhere(seed, "monty", SETS)[:2]) for seed in ("1", "2", "3")}) == 1
+
+
+def _log(seed: int) -> list[bytes]:
+    code = "import time, datetime, random\nprint(time.time(), datetime.datetime.now())\ntime.sleep(20)\nfinish(random.random())"
+    bench = for_tests(seed)
+    agent = wb.Agent(wb.models.Scripted([f"```python\n{code}\n```"]), engine="monty", workbench=bench)
+    run = agent.start("what time is it")
+    run.result(20)
+    log = run_sync(stored(bench, run.id))
+    agent.close()
+    bench.close()
+    return log
+
+
+async def stored(bench: wb.Workbench, run_id: str) -> list[bytes]:
+    return [entry.data async for entry in bench.store.read(Query(lifetime_ids=[run_id]))]
+
+
+def test_under_the_test_profile_time_and_chance_are_the_same_for_the_same_seed_and_sleep_takes_no_time() -> None:
+    first, again, other = _log(7), _log(7), _log(8)
+    assert first == again
+    assert b'"os.urandom"' in b"".join(first)
+    assert first != other

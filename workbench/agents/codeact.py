@@ -216,7 +216,7 @@ class _Program:
     async def system(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The clock and randomness: recorded like any call, so that a repeated block sees what it saw."""
         given = {"args": list(args), "kwargs": kwargs}
-        return await self._same(self._ctx.effect(name, given, lambda: clock.answer(name, args, kwargs), idempotent=True))
+        return await self._same(self._ctx.effect(name, given, lambda: clock.answer(name, args, kwargs, self._ctx.clock), idempotent=True))
 
     async def _recorded(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
