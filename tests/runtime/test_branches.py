@@ -8,7 +8,8 @@ import random
 import pytest
 
 import workbench as wb
-from workbench.errors import RunFailed
+from tests.runtime.guarded import rule
+from workbench.errors import RunFailed, RunStopped
 from workbench.graph.edges import Edge, Join
 from workbench.graph.nodes import RetryPolicy
 from workbench.profiles import for_tests
@@ -367,3 +368,21 @@ def test_a_task_that_failed_for_good_takes_its_error_edge(bench):
     run = wb.start(retried(flaky([OSError("one")] * 9, retries=RetryPolicy(attempts=2, first_wait=0)), repair), workbench=bench)
     assert run.result(5) == "repaired"
     assert names(run) == ["work", "work", "repair"]
+
+
+@pytest.mark.parametrize(("cap", "rounds"), [(10, 3), (2, 2)])
+def test_a_loop_counts_its_rounds_and_ends_where_a_policy_caps_it(bench, cap, rounds):
+    refine = wb.task(name="refine")(lambda value: value + 1)
+    enough = wb.plan(name="enough")(lambda given: "End" if given.value == 3 else "refine")
+    edges = [("Start", "refine"), ("refine", "enough"), ("enough", "refine"), ("enough", "End")]
+    graph = wb.AgentGraph("loop", nodes=[refine, enough], edges=edges)
+    run = wb.start(graph, 0, policy=rule(f"max(iteration_idx) >= {cap}", "abort_lifetime", on=["dispatch"]), workbench=bench)
+    if cap == 2:
+        with pytest.raises(RunStopped, match="guardrail 'r'"):
+            run.result(5)
+        assert names(run, "guardrail_event", "judged")
+    else:
+        assert run.result(5) == 3
+    counts = [entry.header.iteration_idx for entry in run.entries() if entry.kind == "task_execution" and entry.phase == "started"]
+    assert counts == list(range(rounds))
+    run.verify()

@@ -326,7 +326,8 @@ class Workbench:
         if (graph.hash != manifest.graph_hash or changed) and not accept_changes:
             what = f"its nodes {changed}" if changed else "its structure"
             raise ToolBindingError(
-                f"graph {graph.name!r} has changed since the run began ({what}); give accept_changes=True to go on with it"
+                f"graph {graph.name!r} has changed since the run began ({what}). A fork is a new run in the changed "
+                "graph: run.fork(graph=…). To go on with this run all the same, give accept_changes=True"
             )
         binding = graph_binding(graph, title=manifest.title, workbench=self, **objects)
         missing = [tool for tool in manifest.resources["tools"] if tool["name"] not in binding.tools.tools]
