@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench.record.envelope import PlanResult as PlanResult
     from workbench.record.envelope import TaskResult as TaskResult
     from workbench.record.values import Message as Message
+    from workbench.runtime.context import TaskContext as TaskContext
     from workbench.runtime.run import Run as Run
     from workbench.runtime.workbench import Workbench as Workbench
     from workbench.runtime.workbench import open as open  # noqa: A004 - `wb.open` reads like `gzip.open`
@@ -67,6 +68,7 @@ _PUBLIC = {
     "Sandbox": "workbench.sandbox.box",
     "SandboxError": "workbench.errors",
     "Task": "workbench.graph.nodes",
+    "TaskContext": "workbench.runtime.context",
     "TaskResult": "workbench.record.envelope",
     "Tool": "workbench.tools.tool",
     "ToolError": "workbench.errors",

@@ -11,6 +11,7 @@ import pytest
 
 import workbench as wb
 from tests.runtime.graphs import choosing, kinds_of, line
+from workbench.adapters.memory import MemoryBlobStore
 from workbench.errors import RunFailed, RunStopped, UnknownRun
 from workbench.record.codec import encode_value
 from workbench.record.envelope import NextTask
@@ -289,6 +290,26 @@ def test_a_result_above_one_megabyte_goes_to_a_blob(bench, excess, inline):
     (output,) = [entry.result.output for entry in run.entries() if entry.header.name == "big" and entry.phase == "finished"]
     assert (output.blob is None) == inline
     assert run.verify()
+
+
+def test_a_value_in_a_blob_is_loaded_by_those_who_look_at_it(benches):
+    loaded = []
+
+    class Counting(MemoryBlobStore):
+        async def get(self, ref):
+            loaded.append(ref.size_bytes)
+            return await super().get(ref)
+
+    def small(value):
+        return len(value)
+
+    run = wb.start(line(lambda_big, small), 1, workbench=benches(blobs=Counting()))
+    assert run.result(5) == 2_000_000
+    assert len(loaded) == 1, "the second task, and not the implicit plan before it"
+
+
+def lambda_big(x):
+    return "x" * 2_000_000
 
 
 @pytest.mark.parametrize(("damage", "code"), [("lose", "blob_missing"), ("change", "blob_corrupt")])

@@ -7,7 +7,6 @@ from typing import assert_type
 from pydantic import BaseModel, Field
 
 import workbench as wb
-from workbench.runtime.context import TaskContext
 
 
 class Page(BaseModel):
@@ -37,7 +36,7 @@ class Fetch(wb.Task, timeout=30, retries=1, idempotent=True):
 
 
 @wb.task(output=Report)
-def report(page: Page, ctx: TaskContext) -> Report:
+def report(page: Page, ctx: wb.TaskContext) -> Report:
     """A function; sync, with a context."""
     ctx.logger.info("writing")
     return Report(text=f"{page.words} words", about=page)

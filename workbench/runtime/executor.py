@@ -92,7 +92,7 @@ class Executor:
         error: ErrorInfo | None = None
         result = PlanResult()
         try:
-            values = [await life.plane.value(entry.result.output if entry.result else None) for entry in looked_at]
+            values = await self._values(life, command, looked_at)
             known = known_to_edges(command, values)
             if command.joins is None:
                 edge = edge_that_holds(life.graph, command.tasks[0], known)
@@ -123,6 +123,12 @@ class Executor:
             ),
             result=PlanResult(error=error, reason=result.reason) if error else result,
         )
+
+    async def _values(self, life: Lifetime, command: RunPlan, looked_at: list[TaskExecution]) -> list[Any]:
+        """What a Plan and the conditions before it look at. An implicit Plan hands on unseen what may be as large as it likes."""
+        if command.plan is not None and command.plan not in life.graph.nodes:
+            return [None for _ in looked_at]
+        return [await life.plane.value(entry.result.output if entry.result else None) for entry in looked_at]
 
     def _plan_input(self, life: Lifetime, looked_at: list[TaskExecution], values: list[Any]) -> PlanInput:
         settings = life.state.manifest.resources if life.state.manifest else {}
