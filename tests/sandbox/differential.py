@@ -261,20 +261,20 @@ def known_difference(code: str, expected: Seen, actual: Seen, message: str) -> s
         return "a slice of a dict, which is a KeyError since Python 3.12"
     if "only be called with zero or one string argument" in message:
         return "an exception with an argument that is no text"
-    if expected.error == "AttributeError":
+    if expected.error == "AttributeError" or "caught AttributeError" in expected.prints:
         return "arguments are evaluated before a method is looked up"
     caught = "caught" in expected.prints + actual.prints or "TypeError" in (expected.error, actual.error)
     if re.search(r"\{[^{}]*[\w)\]](![rsa])?:[^{}]+\}", code) and (caught or "format" in message or "Cannot specify" in message):
         return "a format on a value that has none"
     if message.startswith("can only concatenate list") or (" += " in code and "TypeError" in actual.prints):
         return "`+=` extends a list only by a list"
-    if re.search(r"(sum|max|min|any|all|sorted|join|next|list|tuple)\(.* for \w+ in ", code) and expected != actual and expected.error:
+    if re.search(r"(sum|max|min|any|all|sorted|join|next|list|tuple)\(.* for \w+ in ", code) and (expected.error or actual.error):
         return "a generator is run when it is made"
     if re.search(r"for .* in .*zip\(.*, [op]\)", code) and re.search(r"\b[op](\.|\[)", code):
         return "zip reads its lists at once"
-    if actual.error == "TimeoutError" and expected.error != actual.error:
+    if (actual.error == "TimeoutError" and expected.error != actual.error) or message.startswith("memory limit exceeded"):
         return "ended by a limit, loudly"
-    if "Counter(" in code and _equal_keys_alike(str(actual)) == _equal_keys_alike(str(expected)):
+    if re.search(r"Counter\(|\{\w+: ", code) and _equal_keys_alike(str(actual)) == _equal_keys_alike(str(expected)):
         return "an equal key replaces the one that was there"
     if "...}" in str(expected) or "...]" in str(expected) or expected.error == "UnencodableValue":
         return "the text of a value that contains itself"

@@ -90,7 +90,6 @@ SNIPPETS_KNOWN = {
     "any(tool(q) for q in [1,2])": "a generator is run when it is made",
     "'\\ud800'": "text with a lone surrogate is refused",
     "id(1)": "an id is another number",
-    "'ab'*9223372036854775807": "ended by a limit, loudly",
     "input('x')": "a builtin that monty has not",
     "dir()": "a builtin that monty has not",
     "callable(len)": "a builtin that monty has not",
