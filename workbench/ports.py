@@ -150,6 +150,11 @@ class StateStore(Protocol):
         """The decisions kept for a lifetime, oldest first. They stay: the owner turns each into an entry once, by its request id."""
         ...
 
+    async def decided_after(self, position: int) -> list[tuple[int, str]]:
+        """The places in the inbox beyond a position (0 is before the first), in order, each with the lifetime that a decision is for. A
+        decision that is kept later has a higher place, so one question finds what is new for any number of lifetimes."""
+        ...
+
     async def prune(self, tombstone: Tombstone) -> None:
         """Write a tombstone, then delete the lifetime's entries and decisions, in one transaction. Its id is not used again.
 

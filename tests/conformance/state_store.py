@@ -398,6 +398,15 @@ class StateStoreSuite:
         assert await store.decisions(A) == await store.decisions(A) == items
         assert await store.decisions(lifetime(5)) == []
 
+    async def test_what_was_decided_after_a_place_is_found_for_all_lifetimes_in_order(self, store):
+        for request, lifetime_id in (("r1", A), ("r2", B), ("r1", B), ("r3", A)):
+            await store.put_decision(InboxItem(request, lifetime_id, b"{}"))
+        places = await store.decided_after(0)
+        assert [lifetime_id for _, lifetime_id in places] == [A, B, A]
+        assert places == sorted(places)
+        assert await store.decided_after(places[0][0]) == places[1:]
+        assert await store.decided_after(places[-1][0]) == []
+
     # Pruning
 
     async def test_a_pruned_lifetime_is_gone_and_its_tombstone_stays(self, store, epochs):

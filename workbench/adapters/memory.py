@@ -40,6 +40,7 @@ class MemoryStateStore:
         self._keys: set[tuple[str, str, str]] = set()
         self._leases: dict[str, Lease] = {}
         self._inbox: dict[str, InboxItem] = {}
+        self._decided: list[tuple[int, str]] = []
         self._cursors: dict[str, int] = {}
         self._tombstones: dict[str, Tombstone] = {}
         self._position = 0
@@ -156,11 +157,16 @@ class MemoryStateStore:
         if item.request_id in self._inbox:
             return False
         self._inbox[item.request_id] = item
+        self._decided.append((len(self._decided) + 1, item.lifetime_id))
         return True
 
     async def decisions(self, lifetime_id: str) -> list[InboxItem]:
         """The decisions kept for a lifetime, oldest first."""
         return [item for item in self._inbox.values() if item.lifetime_id == lifetime_id]
+
+    async def decided_after(self, position: int) -> list[tuple[int, str]]:
+        """The places in the inbox beyond a position, each with its lifetime."""
+        return self._decided[position:]
 
     async def prune(self, tombstone: Tombstone) -> None:
         """Delete a lifetime whose tombstone describes it; see `StateStore.prune`."""

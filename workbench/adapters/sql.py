@@ -56,6 +56,7 @@ _RELEASE = "UPDATE leases SET owner = '', expires_at = 0 WHERE lifetime_id = ? A
 _LEASES = "SELECT lifetime_id, owner, epoch, expires_at FROM leases WHERE owner > '' AND expires_at > ?"
 _DECIDE = "INSERT INTO inbox (request_id, lifetime_id, data, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING"
 _DECISIONS = "SELECT request_id, lifetime_id, data FROM inbox WHERE lifetime_id = ? ORDER BY position"
+_DECIDED = "SELECT position, lifetime_id FROM inbox WHERE position > ? ORDER BY position"
 _BURY = "INSERT INTO tombstones (lifetime_id, entries, head, pruned_at, blobs) VALUES (?, ?, ?, ?, ?)"
 _TOMBSTONES = "SELECT lifetime_id, entries, head, pruned_at, blobs FROM tombstones"
 _BURIED = "SELECT 1 FROM tombstones WHERE lifetime_id = ?"
@@ -205,6 +206,11 @@ class SqlStateStore:
         """The decisions kept for a lifetime, oldest first."""
         with speaking_of(self.path):
             return [InboxItem(*row) for row in self._reader.execute(_DECISIONS, (lifetime_id,)).fetchall()]
+
+    async def decided_after(self, position: int) -> list[tuple[int, str]]:
+        """The places in the inbox beyond a position, each with its lifetime."""
+        with speaking_of(self.path):
+            return [(place, lifetime_id) for place, lifetime_id in self._reader.execute(_DECIDED, (position,))]
 
     async def prune(self, tombstone: Tombstone) -> None:
         """Delete a lifetime whose tombstone describes it; see `StateStore.prune`."""

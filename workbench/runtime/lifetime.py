@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Entry)
 
-RECENT = 32
+RECENT = 4
 """How many entries a live lifetime keeps in memory; older ones are read from the store."""
 
 MOMENT_SECONDS = 0.005

@@ -91,6 +91,8 @@ class Workbench:
         self._live: dict[str, Lifetime] = {}
         self._resuming = asyncio.Lock()
         self._housekeeping: asyncio.Task[None] | None = None
+        self._inbox_read = 0
+        """How far the inbox has been looked through for live runs."""
 
     def start(self, binding: Binding, value: Any = None) -> Run:
         """Start a run and return it; its first entry is stored by then."""
@@ -266,14 +268,17 @@ class Workbench:
                 logger.warning("the lease of run %s could not be given up and will run out: %s", lifetime_id, error)
 
     async def _housekeep(self) -> None:
-        """While runs are live: keep their leases, and fetch decisions made in other processes."""
+        """While runs are live: keep their leases, and fetch decisions made in other processes. One question finds those for all runs; a
+        run that begins to ask looks for itself."""
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while self._live:
             await asyncio.sleep(INBOX_SECONDS)
             try:
-                for life in list(self._live.values()):
-                    await life.take_decisions()
+                for position, lifetime_id in await self.store.decided_after(self._inbox_read):
+                    if (life := self._live.get(lifetime_id)) is not None:
+                        await life.take_decisions()
+                    self._inbox_read = position
                 if loop.time() - renewed > self._lease_seconds / 3:
                     await self.store.renew(self.owner, self._lease_seconds)
                     renewed = loop.time()
