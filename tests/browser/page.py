@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.notebook.sample_run import SAMPLES
-from workbench.notebook.assets import small_css, small_js
+from workbench.notebook.assets import LIVE, STATIC, small_css, small_js
 from workbench.notebook.static import static_html
 from workbench.notebook.view import RunView
 from workbench.record.envelope import AnyEntry
@@ -73,7 +73,7 @@ def live_page(view: Any, theme: str = "light") -> str:
     """A page with the live widget, as JupyterLab would hold it."""
     data = json.dumps({"view": view, "esm": small_js()}).replace("<", "\\u003c")
     body = f'<div id="first"></div><div id="second"></div><script type="application/json" id="data">{data}</script>'
-    return _page(f'<style>{small_css()}</style>{body}<script type="module">{HOST}</script>', theme)
+    return _page(f'<style>{small_css(STATIC, LIVE)}</style>{body}<script type="module">{HOST}</script>', theme)
 
 
 def static_page(html: str, theme: str = "light") -> str:

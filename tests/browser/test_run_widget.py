@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.page import chromium, live_page, show, static_page, view_of
-from tests.notebook.sample_run import IMG, SAMPLES, answered, approval, finished, long, questions, running, waiting
+from tests.notebook.sample_run import IMG, MAIL, SAMPLES, answered, approval, finished, long, questions, running, waiting
+from workbench.agents.codeact import CODEACT
 from workbench.notebook.static import static_html
 from workbench.notebook.view import RunView
 from workbench.record.envelope import AnyEntry
@@ -239,14 +240,25 @@ def test_a_call_is_approved_as_it_is_or_as_changed_or_rejected_with_a_note(page:
     for act in ("as it is", "changed", "rejected"):
         Watched(page, approval())
         card = page.locator(".ask.open")
+        edited = card.get_by_role("button", name="Approve edited")
+        assert edited.is_disabled()
         if act == "changed":
             card.get_by_text("Change the arguments").click()
-            card.locator("textarea.value").fill('{"to": []}')
-        if act == "rejected":
+            card.locator("textarea.to").fill('["ana@example.org"]')
+            card.locator("input.copies").fill("2")
+            card.locator("select.urgent").select_option("yes")
+            edited.click()
+        elif act == "rejected":
             card.locator("textarea.note").fill("not to the board")
-        card.get_by_role("button", name="Reject" if act == "rejected" else "Approve").click()
-        expected = {"as it is": ("approved", None, None), "changed": ("approved", '{"to": []}', None)}
-        assert sent(page) == [expected.get(act, ("rejected", None, "not to the board"))]
+            card.get_by_role("button", name="Reject").click()
+        else:
+            card.get_by_role("button", name="Approve", exact=True).click()
+        ((decision, value, note),) = sent(page)
+        changed = MAIL | {"to": ["ana@example.org"], "copies": 2, "urgent": True}
+        assert decision == ("rejected" if act == "rejected" else "approved")
+        assert (value and json.loads(value)) == (changed if act == "changed" else None)
+        assert note == ("not to the board" if act == "rejected" else None)
+        assert card.locator("button:enabled, :is(textarea, input, select):enabled").count() == 0
 
 
 def test_questions_take_a_press_or_a_text_or_json(page: Page) -> None:
@@ -255,7 +267,12 @@ def test_questions_take_a_press_or_a_text_or_json(page: Page) -> None:
     cards.nth(0).get_by_role("button", name="decline").click()
     cards.nth(1).get_by_role("button", name="No").click()
     cards.nth(2).locator("textarea").fill("12")
-    cards.nth(3).locator("textarea").fill('{"percent": 5}')
+    percent = cards.nth(3).locator("input.percent")
+    for wrong, said in (("five", "percent: five is not a number"), ("", "percent is needed")):
+        percent.fill(wrong)
+        cards.nth(3).get_by_role("button", name="Answer").click()
+        assert cards.nth(3).get_by_role("alert").inner_text() == said
+    percent.fill("5")
     cards.nth(4).locator("textarea").fill("not {json}")
     for place in (2, 3, 4):
         cards.nth(place).get_by_role("button", name="Answer").click()
@@ -356,7 +373,7 @@ def test_copy_takes_the_code_without_line_numbers(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("name", ["waiting", "failed", "finished", "branches", "questions"])
+@pytest.mark.parametrize("name", ["waiting", "failed", "finished", "branches", "questions", "decided"])
 def test_every_text_has_contrast(page: Page, name: str, theme: str) -> None:
     view = view_of(SAMPLES[name]()).full()
     for html in (live_page(view, theme), static_page(static_html(view), theme)):
@@ -389,7 +406,7 @@ def test_motion_is_left_out_for_those_who_ask(browser: Browser) -> None:
 
 def test_nothing_is_wider_than_a_narrow_page(browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 420, "height": 700})
-    for name in ("waiting", "hostile", "failed", "branches", "approval", "questions"):
+    for name in ("waiting", "hostile", "failed", "branches", "approval", "decided", "questions"):
         view = view_of(SAMPLES[name]()).full()
         for html in (live_page(view), static_page(static_html(view))):
             show(page, html)
@@ -403,9 +420,104 @@ def test_a_closed_view_listens_no_more(page: Page) -> None:
     Watched(page, running())
     before = page.evaluate("host.listeners.length")
     page.evaluate("() => host.close()")
-    assert page.evaluate("host.listeners.length") == before - 3
+    assert page.evaluate("host.listeners.length") == before - 4
 
 
 def test_an_emptied_view_says_where_the_run_is(page: Page) -> None:
     show(page, live_page({}))
-    assert page.locator("#first").inner_text() == "This run has ended; run.show() draws it from its record."
+    assert page.locator("#first").inner_text() == "This run has ended; run.show() draws it."
+
+
+def tabbed(page: Page, rows: dict[str, dict[str, Any]]) -> None:
+    """Answer what a tab asks for, as the kernel would."""
+    page.evaluate(
+        """(rows) => {
+            host.model.send = (message) => {
+                host.sent.push(message);
+                const page = rows[message.what];
+                const hear = host.listeners.filter(([event]) => event === "msg:custom");
+                if (page) hear.forEach(([, act]) => act({ what: message.what, ...page, after: message.after }));
+            };
+        }""",
+        rows,
+    )
+
+
+def test_the_graph_shows_where_the_run_has_been_and_is(page: Page) -> None:
+    view = view_of(running()).full()
+    view["way"] = {"now": ["task_execute"], "times": {"task_user": 1, "task_execute": 2}, "taken": {"Start->task_user": 1}}
+    show(page, live_page(view))
+    tabbed(page, {"graph": {"total": 1, "rows": [{"svg": CODEACT.to_svg()}]}})
+    page.get_by_role("tab", name="Graph").click()
+    lit = page.evaluate("""() => {
+        const root = document.querySelector(".graph").shadowRoot;
+        const names = (kind, what) => [...root.querySelectorAll(`.${kind}[data-${what}]`)].map((node) => node.dataset[what]);
+        return [names("now", "node"), names("was", "node"), names("was", "edge")];
+    }""")
+    assert lit == [["task_execute"], ["Start", "task_user", "task_execute"], ["Start->task_user"]]
+    assert "Now at task_execute." in page.get_by_role("tabpanel").inner_text()
+
+
+def test_a_drawing_with_anything_that_acts_is_not_shown(page: Page) -> None:
+    for hostile in ("<script>window.pwned = 1</script>", '<g onload="window.pwned = 1"/>', '<a href="https://e"/>', "<foreignObject/>"):
+        show(page, live_page(view_of(running()).full()))
+        tabbed(page, {"graph": {"total": 1, "rows": [{"svg": f'<svg xmlns="http://www.w3.org/2000/svg">{hostile}</svg>'}]}})
+        page.get_by_role("tab", name="Graph").click()
+        assert page.evaluate("document.querySelector('.graph').shadowRoot.textContent").endswith("This is no drawing of a graph.")
+        assert page.evaluate("window.pwned") is None
+
+
+def test_the_record_is_asked_for_page_by_page_as_it_is_scrolled(page: Page) -> None:
+    view = view_of(running()).full() | {"seq": 10_000}
+    show(page, live_page(view))
+    tabbed(page, {"record": {"total": 100, "rows": [{"seq": "7", "kind": "tool call", "what": IMG, "at": "09:30", "hash": "ab12"}] * 100}})
+    page.get_by_role("tab", name="Record").click()
+    assert page.evaluate("host.sent") == [{"type": "page", "what": "record", "after": 0}]
+    page.locator(".record").evaluate("(box) => { box.scrollTop = 24 * 5000 }")
+    page.wait_for_function("host.sent.length > 1")
+    assert page.evaluate("host.sent.at(-1).after") in (4900, 5000)
+    assert page.locator("button.line").count() < 80
+    assert page.evaluate("[window.pwned, document.images.length]") == [None, 0]
+
+
+def test_messages_come_a_page_at_a_time(page: Page) -> None:
+    show(page, live_page(view_of(running()).full()))
+    said = {"role": "user", "step": 3, "body": {"text": IMG, "length": len(IMG), "cut": False}}
+    tabbed(page, {"messages": {"total": 3, "rows": [said, said]}})
+    page.get_by_role("tab", name="Messages").click()
+    assert page.locator(".messages li").count() == 2
+    page.get_by_role("button", name="Show more").click()
+    assert page.evaluate("host.sent.map((each) => each.after)") == [0, 2]
+    assert page.locator(".messages li").all_inner_texts()[0].endswith(IMG)
+
+
+def test_steps_are_gone_through_with_j_and_k_and_jupyterlab_leaves_these_keys_alone(page: Page) -> None:
+    Watched(page, finished())
+    page.locator(".step > summary").first.focus()
+    for key in ("j", "j", "k"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.querySelector('.no').textContent") == "2"
+    assert page.locator("section").get_attribute("data-lm-suppress-shortcuts") == "true"
+
+
+def test_a_block_of_code_is_shown_coloured_and_changed_with_its_difference_before_the_eyes(page: Page) -> None:
+    Watched(page, SAMPLES["decided"]())
+    card = page.locator(".ask.open")
+    assert card.locator("pre.code .k").first.inner_text() == "for"
+    card.get_by_text("Change the code").click()
+    card.locator("textarea.code").fill("for name in old:\n    print(name)")
+    assert card.locator(".diff .del").inner_text().strip() == "-     delete(name)"
+    assert card.locator(".diff .add").inner_text().strip() == "+     print(name)"
+    card.get_by_role("button", name="Approve edited").click()
+    assert sent(page) == [("approved", '{"code": "for name in old:\\n    print(name)"}', None)]
+
+
+def test_what_a_person_changed_and_rows_are_drawn(page: Page) -> None:
+    view = view_of(SAMPLES["decided"]()).full()
+    for html in (live_page(view), static_page(static_html(view))):
+        show(page, html)
+        page.evaluate(OPEN_ALL)
+        card = page.locator(".ask").first
+        assert "Approved by ana at 2026-03-02" in card.inner_text()
+        assert card.locator(".diff .add").all_inner_texts()[-1].strip() == "+ subject='Prices, week 9'"
+        assert page.locator(".calls table th").all_inner_texts() == ["symbol", "first", "last", "risen"]

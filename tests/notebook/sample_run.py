@@ -42,6 +42,21 @@ def blob(size: int = 2_400_000) -> Payload:
     return Payload(blob=BlobRef(uri="file:blobs/9f/86d0", size_bytes=size, sha256="9f86d081884c7d65" * 4))
 
 
+MAIL_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "to": {"type": "array", "items": {"type": "string"}, "description": "Who gets it."},
+        "subject": {"type": "string"},
+        "body": {"type": "string"},
+        "copies": {"type": "integer", "default": 1},
+        "urgent": {"type": "boolean", "default": False},
+        "format": {"enum": ["text", "html"], "default": "text"},
+    },
+    "required": ["to", "subject", "body"],
+}
+"""The arguments of the sample's tool that sends mail."""
+
+
 class Recorder:
     """Writes a lifetime's entries in order, on a clock that moves only when told to."""
 
@@ -60,7 +75,7 @@ class Recorder:
     def created(self, task: Any = TASK, *, kind: str = "agent", title: str | None = None, **resources: Any) -> None:
         described = {
             "model": {"name": "openai:gpt-5-mini"},
-            "tools": [{"name": "get_price"}, {"name": "send_email"}],
+            "tools": [{"name": "get_price"}, {"name": "send_email", "schema": MAIL_SCHEMA}],
             "max_iterations": 10,
             "engine": "auto",
         }
@@ -608,6 +623,28 @@ def approval() -> list[AnyEntry]:
     return run.entries
 
 
+def decided() -> list[AnyEntry]:
+    """The same call, allowed with other arguments; then rows, and a block of code that a person must allow."""
+    run = Recorder()
+    run.entries = approval()
+    requested = run.entries[-1]
+    run.now = requested.header.created_at + timedelta(seconds=73)
+    block = requested.links.parent_exec_id or ""
+    changed = MAIL | {"to": ["board@example.org"], "subject": "Prices, week 9"}
+    run.answer(requested.header.exec_id, "approved", value=payload(changed), note="Ana is on leave.")
+    run.call(block, "send_email", 0, changed, {"sent": 1}, ms=210)
+    rows = [{"symbol": name, "first": first, "last": last, "risen": last > first} for name, (first, last) in PRICES.items()]
+    run.call(block, "get_prices", 1, {}, rows, ms=90)
+    run.last_task = block
+    run.observe(block, 1, value_text="{'sent': 1}")
+    run.think(2, reply="Now I tidy up.\n```python\nfor name in old:\n    delete(name)\n```")
+    tidy = run.run_code(2, "for name in old:\n    delete(name)")
+    run.ask(
+        tidy, "code", {"code": "for name in old:\n    delete(name)"}, kind="approval", title="The agent wants to run this code. May it?"
+    )
+    return run.entries
+
+
 def questions() -> list[AnyEntry]:
     """Questions of an author's own: a few options, yes or no, text, an object, anything."""
     run = Recorder()
@@ -673,5 +710,20 @@ def heavy() -> list[AnyEntry]:
 
 SAMPLES: dict[str, Callable[[], list[AnyEntry]]] = {
     sample.__name__: sample
-    for sample in (running, waiting, answered, failed, stopped, finished, graph, branches, approval, questions, long, hostile, heavy)
+    for sample in (
+        running,
+        waiting,
+        answered,
+        failed,
+        stopped,
+        finished,
+        graph,
+        branches,
+        approval,
+        decided,
+        questions,
+        long,
+        hostile,
+        heavy,
+    )
 }

@@ -112,7 +112,7 @@ def test_stripped_of_style_it_tells_the_whole_story_in_order() -> None:
         "model 3.1 s",
         "Timeline as a table",
         "1 \u00b7 ran 7 lines",
-        "2.0 s \u00b7 \u2713 done",
+        "\u2713 done \u00b7 $0.00041 \u00b7 2.0 s",
         "Thought",
         "Code",
         "for symbol in symbols:",

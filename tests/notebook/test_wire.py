@@ -324,14 +324,21 @@ def ask(kind: Any, args: Any = None, **more: Any) -> Any:
     ("kind", "schema", "labels", "reads"),
     [
         ("unknown_outcome", None, ["It happened (give the result)", "It did not (run it)"], ["json"]),
-        ("approval", None, ["Approve", "Reject"], ["json", "text"]),
+        ("approval", None, ["Approve", "Approve edited", "Reject", "Always allow this tool in this run"], ["json", "text"]),
         ("pause", None, ["Go on"], ["text"]),
         ("question", None, ["Answer"], ["any"]),
         ("question", {"type": "string"}, ["Answer"], ["text"]),
         ("question", {"type": "object"}, ["Answer"], ["json"]),
+        ("question", {"type": "integer"}, ["Answer"], ["integer"]),
+        (
+            "question",
+            {"type": "object", "properties": {"ok": {"type": "boolean"}, "n": {"type": "number"}}},
+            ["Answer"],
+            ["choice", "number"],
+        ),
         ("question", {"type": "boolean"}, ["Yes", "No"], []),
         ("question", {"enum": ["a", 2, None]}, ["a", "2", "null"], []),
-        ("question", {"enum": list(range(7))}, ["Answer"], ["json"]),
+        ("question", {"enum": list(range(7))}, ["Answer"], ["choice"]),
     ],
 )
 def test_what_is_asked_decides_what_there_is_to_press(kind: Any, schema: Any, labels: list[str], reads: list[str]) -> None:
@@ -340,7 +347,8 @@ def test_what_is_asked_decides_what_there_is_to_press(kind: Any, schema: Any, la
     assert [field["reads"] for field in asked["fields"]] == reads
     decided = {choice["decision"] for choice in asked["choices"]}
     assert decided <= set(ALLOWED[kind])
-    assert all(set(field["decisions"]) <= decided for field in asked["fields"])
+    names = {field["name"] for field in asked["fields"]}
+    assert {name for choice in asked["choices"] for name in choice["sends"]} == names
 
 
 def test_arguments_that_are_more_than_json_are_not_offered_for_change() -> None:
@@ -360,7 +368,7 @@ def test_a_kind_nobody_knows_yet_says_how_code_answers_it() -> None:
         answer_schema=None,
         expires_at=None,
     )
-    card = drawn(request, Excerpts(str), Recorder().run_id)
+    card = drawn(request, Excerpts(str), Recorder().run_id, began=None, schema=None, why="")
     assert (card["choices"], card["fields"], card["code"]) == ([], [], "wb.open('6f1c2b7e').pending")
     assert (card["title"], card["tool"], card["args"]["text"]) == ("Which?", "poll", "a=1")
 

@@ -142,6 +142,30 @@ def test_a_fork_asks_about_what_the_original_was_always_allowed(bench, sent):
         assert (fork.result(5), sent, fork.state.allowed) == ("board", ["ana", "board", "board"], set())
 
 
+async def test_after_a_resume_with_bare_functions_edits_hold_and_the_tool_still_asks(bench, sent):
+    def send(to: str) -> str:
+        """Send a letter."""
+        sent.append(to)
+        return f"sent to {to}"
+
+    model = wb.models.Scripted(["```python\nfinish([send(to) for to in ['ana', 'board']])\n```"])
+    with closing(wb.Agent(model, tools=[wb.Tool.from_function(send, approval=True)], workbench=bench)) as agent:
+        run = agent.start("write")
+        first = await run.asked()
+        first.approve({"to": "eve"})
+        while (second := await run.asked()).request.request_id == first.request.request_id:
+            pass
+        task = bench._live[run.id].task
+        task.cancel()
+        await asyncio.sleep(0.1)
+    again = bench.open(run.id).resume(tools=[send], model=model)
+    assert (await again.asked()).args == second.args
+    again.pending[0].approve()
+    assert again.result(5) == ["sent to eve", "sent to board"]
+    assert sent == ["eve", "board"]
+    again.verify()
+
+
 def test_a_decision_of_another_kind_is_refused(agent):
     run = agent.start("write")
     with pytest.raises(UserError, match="decided by approved, approved_always, rejected, stop"):

@@ -107,7 +107,12 @@ def _bound_tools(recorded: list[dict[str, Any]], given: list[Tool], accept_chang
         faults.append(f"changed since the run began: {', '.join(changed)}. Give accept_changes=True to go on with them as they are now")
     if faults:
         raise ToolBindingError("the run cannot be resumed with these tools; " + "; ".join(faults))
-    return {tool["name"]: by_name[tool["name"]] for tool in recorded}
+    return {tool["name"]: _still_asking(tool, by_name[tool["name"]]) for tool in recorded}
+
+
+def _still_asking(recorded: dict[str, Any], tool: Tool) -> Tool:
+    """The tool, asking for an approval if it did when the run began: a bare function given for it does not say so any more."""
+    return replace(tool, approval=True) if recorded.get("approval") and not tool.approval else tool
 
 
 def _differs(recorded: dict[str, Any], tool: Tool) -> bool:

@@ -85,7 +85,7 @@ def _nodes(graph: AgentGraph, labels: dict[str, list[str]], layout: Layout) -> I
         box, node = layout.nodes[name], graph.nodes.get(name)
         kind = "pseudo" if node is None else "plan" if isinstance(node, Plan) else "task"
         what = name if node is None else f"{kind} {name}"
-        yield f"<g><title>{_text(what)}</title>{_shape(box, node, kind)}{_lines(box, lines, LINE, '')}</g>"
+        yield f'<g data-node="{_text(name)}"><title>{_text(what)}</title>{_shape(box, node, kind)}{_lines(box, lines, LINE, "")}</g>'
 
 
 def _shape(box: Box, node: Node | None, kind: str) -> str:
@@ -108,7 +108,7 @@ def _edges(edges: Sequence[Edge], layout: Layout) -> Iterator[str]:
         x, y = end
         inward = -1 if points[-2][1] < y else 1  # the arrow comes from above or from below
         points[-1] = (x, y + inward * 7)
-        yield f'<path class="edge {kind}" d="{_path(points)}"/>'
+        yield f'<path class="edge {kind}" data-edge="{_text(edge.id)}" d="{_path(points)}"/>'
         if kind == "final":
             yield f'<circle class="head {kind}" cx="{x:.1f}" cy="{y + inward * 5:.1f}" r="5"/>'
         else:

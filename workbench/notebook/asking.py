@@ -6,16 +6,20 @@ A kind this does not know has no buttons; it shows what is asked and how code an
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
 
 from workbench.errors import UnencodableValue
 from workbench.notebook import shown
 from workbench.notebook.excerpts import Excerpts
+from workbench.notebook.forms import form, note_field, options_of, value_field
 from workbench.notebook.shown import FIELD, Redact
 from workbench.notebook.wire import Choice, Field
 from workbench.record.codec import decode_value
 from workbench.record.envelope import HitlRequest
 from workbench.record.values import Payload
+from workbench.schemas import AnswerSchema
 from workbench.visible import visible
 
 OPTIONS = 6
@@ -23,75 +27,111 @@ OPTIONS = 6
 
 _LOOK = "The call was begun and nobody knows whether it took effect. Look where its effect would show, then say which it was."
 _PAUSED = "If it goes on, the rule that paused it holds no longer for this run; from code it can be given a new limit instead."
-_STOP: Choice = {"decision": "stop", "label": "Stop the run", "value": None}
 
 
-def drawn(asked: HitlRequest, texts: Excerpts, run_id: str) -> dict[str, Any]:
-    """A question as its card shows it; `wire.Request` says what each part is."""
-    a_call = asked.kind not in ("question", "pause")
+def drawn(
+    asked: HitlRequest, texts: Excerpts, run_id: str, *, began: datetime | None, schema: Mapping[str, Any] | None, why: str
+) -> dict[str, Any]:
+    """A question as its card shows it; `wire.Request` says what each part is. `schema` is that of the called tool's arguments."""
+    a_call, code = asked.kind not in ("question", "pause"), code_of(asked) if schema is None else None
     about = f"rule {asked.tool}" if asked.kind == "pause" else shown.payload_text(asked.args)
+    fields = _fields(asked, texts.redact, schema)
     return {
         "id": asked.request_id,
         "kind": str(asked.kind),
         "title": texts.line(asked.title, 300),
-        "tool": texts.line(asked.tool, 80) if a_call else "",
+        "tool": texts.line(asked.tool, 80) if a_call and code is None else "",
         "args": texts.whole(shown.arguments_text(asked.args) if a_call else about),
         "subject_hash": asked.subject_hash,
-        "say": _sentences(asked, texts.redact),
-        "fields": _fields(asked, texts.redact),
-        "choices": _choices(asked),
+        "why": texts.line(why, 300),
+        "say": _sentences(asked, fields, texts.redact),
+        "expires_ms": None if asked.expires_at is None or began is None else round((asked.expires_at - began).total_seconds() * 1000),
+        "block": None if code is None else shown.code_tokens(texts.redact(code)),
+        "fields": fields,
+        "choices": _choices(asked, fields),
         "code": _in_code(asked, run_id),
     }
 
 
-def _sentences(asked: HitlRequest, redact: Redact) -> list[str]:
+def code_of(asked: HitlRequest) -> str | None:
+    """The code that an approval is about, if it is about code."""
+    if asked.kind != "approval" or asked.args.blob is not None:
+        return None
+    match asked.args.inline:
+        case {"code": str(code), **rest} if not rest:
+            return code
+    return None
+
+
+def wrong_arguments(schema: Mapping[str, Any] | None, value: Any) -> str:
+    """What is wrong with arguments that a person has changed; empty when nothing is."""
+    if schema is None:
+        return ""
+    return "; ".join(AnswerSchema(dict(schema)).check(value).problems)
+
+
+def _sentences(asked: HitlRequest, fields: list[Field], redact: Redact) -> list[str]:
     """What to consider before answering."""
     said = [{"unknown_outcome": _LOOK, "pause": _PAUSED}[asked.kind]] if asked.kind in ("unknown_outcome", "pause") else []
-    if asked.answer_schema is not None and asked.answer_schema != {"type": "string"} and not _options(asked.answer_schema):
+    if asked.answer_schema is not None and any(field["reads"] == "json" for field in fields):
         schema = redact(json.dumps(asked.answer_schema, ensure_ascii=False))
         said.append(f"The answer must match this JSON Schema: {visible(schema)[:FIELD]}")
-    if asked.expires_at is not None:
-        said.append(f"It is decided without you after {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC.")
     return said
 
 
-def _fields(asked: HitlRequest, redact: Redact) -> list[Field]:
+def _fields(asked: HitlRequest, redact: Redact, schema: Mapping[str, Any] | None) -> list[Field]:
     """What can be filled in."""
     match str(asked.kind):
         case "unknown_outcome":
-            return [_value("What the call returned, as JSON (empty: None)", "happened")]
+            return [value_field("What the call returned, as JSON (empty: None)")]
         case "approval":
-            arguments = _editable(asked.args, redact)
-            changed = [_value("Change the arguments (as JSON) before approving", "approved", start=arguments)]
-            return [*(changed if arguments else []), _note("A note (with a rejection, the agent is told)", "approved", "rejected")]
+            return [*_editor(asked, redact, schema), note_field("A note; with a rejection, the agent is told")]
         case "pause":
-            return [_note("A note, for the record", "unpaused")]
+            return [note_field("A note, for the record")]
         case "question":
-            kind = None if asked.answer_schema is None else asked.answer_schema.get("type")
-            if asked.answer_schema is not None and _options(asked.answer_schema):
+            wanted = asked.answer_schema
+            if wanted is None:
+                return [value_field("Your answer; JSON is taken as data, anything else as text", reads="any")]
+            if _options(wanted):
                 return []
-            if asked.answer_schema is None:
-                return [_value("Your answer; JSON is taken as data, anything else as text", "answered", reads="any")]
-            if kind == "string":
-                return [_value("Your answer", "answered", reads="text")]
-            return [_value("Your answer, as JSON", "answered")]
+            if wanted.get("type") == "string":
+                return [value_field("Your answer", reads="text")]
+            if wanted.get("type") in ("integer", "number"):
+                return [value_field("Your answer", reads=wanted["type"], needed=True)]
+            if options := options_of(wanted):
+                return [value_field("Your answer", reads="choice", options=options, needed=True)]
+            return form(wanted) or [value_field("Your answer, as JSON")]
         case _:
             return []
 
 
-def _choices(asked: HitlRequest) -> list[Choice]:
-    """The buttons, the most harmless first wherever one has an effect."""
+def _editor(asked: HitlRequest, redact: Redact, schema: Mapping[str, Any] | None) -> list[Field]:
+    """Fields for the arguments; none where they are not all JSON, hold something secret, or are too long to change by hand."""
+    if schema is None and (code := code_of(asked)) is not None:
+        same = redact(code) == visible(code) == code and len(code) <= FIELD
+        return [value_field("The code", key="code", reads="code", start=code)] if same else []
+    text = _editable(asked.args, redact)
+    if not text:
+        return []
+    return form(schema, json.loads(text)) or [value_field("The arguments, as JSON", start=text)]
+
+
+def _choices(asked: HitlRequest, fields: list[Field]) -> list[Choice]:
+    """The buttons, in the order in which they stand."""
+    stop = _choice("stop", "Stop the run")
     match str(asked.kind):
         case "unknown_outcome":
-            return [_choice("happened", "It happened (give the result)"), _choice("did_not_happen", "It did not (run it)"), _STOP]
+            return [_choice("happened", "It happened (give the result)", "value"), _choice("did_not_happen", "It did not (run it)"), stop]
         case "approval":
-            return [_choice("approved", "Approve"), _choice("rejected", "Reject"), _STOP]
+            always = [] if code_of(asked) is not None else [_choice("approved_always", "Always allow this tool in this run", "note")]
+            editable = any(field["name"] == "value" for field in fields)
+            edited = [_choice("approved", "Approve edited", "value", "note", when="changed")] if editable else []
+            return [_choice("approved", "Approve", "note"), *edited, _choice("rejected", "Reject", "note"), *always, stop]
         case "pause":
-            return [_choice("unpaused", "Go on"), _STOP]
+            return [_choice("unpaused", "Go on", "note"), stop]
         case "question":
-            options = _options(asked.answer_schema or {})
-            given = [_choice("answered", label, value) for label, value in options]
-            return [*(given or [_choice("answered", "Answer")]), _STOP]
+            given = [_choice("answered", label, value=value) for label, value in _options(asked.answer_schema or {})]
+            return [*(given or [_choice("answered", "Answer", "value")]), stop]
         case _:
             return []
 
@@ -100,11 +140,11 @@ def _in_code(asked: HitlRequest, run_id: str) -> str:
     """How to answer it from code, in this process or another."""
     if asked.kind == "pause":
         return f"wb.open({run_id[:8]!r}).unpause(limits={{{asked.tool[:60]!r}: …}})"
-    how = {"unknown_outcome": "  # .did_not_happen()", "approval": "  # .approve()", "question": "  # .answer(…)"}.get(asked.kind, "")
+    how = {"unknown_outcome": "[0].did_not_happen()", "approval": "[0].approve()", "question": "[0].answer(…)"}.get(asked.kind, "")
     return f"wb.open({run_id[:8]!r}).pending{how}"
 
 
-def _options(schema: dict[str, Any]) -> list[tuple[str, str]]:
+def _options(schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each answer the schema allows and its JSON, where there are few."""
     if schema.get("type") == "boolean" and "enum" not in schema:
         return [("Yes", "true"), ("No", "false")]
@@ -125,13 +165,7 @@ def _editable(args: Payload, redact: Redact) -> str:
     return text if whole and len(text) <= FIELD and redact(text) == visible(text) == text else ""
 
 
-def _choice(decision: str, label: str, value: str | None = None) -> Choice:
-    return {"decision": decision, "label": label, "value": value}
-
-
-def _value(label: str, *decisions: str, reads: Any = "json", start: str = "") -> Field:
-    return {"name": "value", "label": label, "reads": reads, "start": start, "decisions": list(decisions)}
-
-
-def _note(label: str, *decisions: str) -> Field:
-    return {"name": "note", "label": label, "reads": "text", "start": "", "decisions": list(decisions)}
+def _choice(
+    decision: str, label: str, *sends: Literal["value", "note"], value: str | None = None, when: Literal["", "changed"] = ""
+) -> Choice:
+    return {"decision": decision, "label": label, "value": value, "sends": list(sends), "when": when}

@@ -8,8 +8,14 @@ from pathlib import Path
 
 from workbench.errors import ConfigurationError
 
+SCRIPTS = ("dom.js", "ask.js", "step.js", "time.js", "tabs.js", "run.js")
+"""Joined in this order into one module: anywidget loads it from a Blob URL, where nothing can be imported from beside it."""
+
+STATIC, LIVE = "run.css", "live.css"
+"""The style of both views, and what the live one has besides."""
+
 ROOT_CLASS = "wb-run"
-"""What every rule of run.css is nested in."""
+"""What every rule is nested in."""
 
 
 @cache
@@ -30,18 +36,18 @@ def asset(name: str) -> str:
 
 @cache
 def small_js() -> str:
-    """run.js without indentation and lines that only comment."""
-    lines = (line.strip() for line in asset("run.js").splitlines())
+    """The script as it is sent: without indentation and lines that only comment."""
+    lines = (line.strip() for name in SCRIPTS for line in asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*")))
 
 
 @cache
-def small_css() -> str:
-    """run.css without comments and spare white space."""
-    css = re.sub(r"/\*.*?\*/", "", asset("run.css"), flags=re.DOTALL)
+def small_css(*names: str) -> str:
+    """Style sheets without comments and spare white space."""
+    css = re.sub(r"/\*.*?\*/", "", "".join(asset(name) for name in names), flags=re.DOTALL)
     return re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", css)).replace(";}", "}").strip()
 
 
 def scoped_css(scope: str) -> str:
     """The style sheet for one piece of static HTML: it applies inside elements of class `scope` and nowhere else."""
-    return small_css().replace(f".{ROOT_CLASS}", f".{scope}")
+    return small_css(STATIC).replace(f".{ROOT_CLASS}", f".{scope}")

@@ -10,7 +10,9 @@ from IPython.display import display
 
 from workbench.errors import UserError
 from workbench.loop import run_async, run_sync
+from workbench.notebook.asking import wrong_arguments
 from workbench.notebook.live import LiveRun
+from workbench.notebook.pages import Pages
 from workbench.notebook.static import bundle
 from workbench.notebook.view import RunView
 from workbench.record.codec import encode_value
@@ -44,6 +46,19 @@ class Drawing:
             await asyncio.gather(*following, return_exceptions=True)
             self._replace(await run_async(self._static(broken=self._run.status == "interrupted")))
 
+    async def follow(self) -> None:
+        """Follow the run, and stay interactive when it has ended."""
+        if self._live is None:
+            return
+        following = asyncio.ensure_future(self._live.watch())
+        try:
+            await self._run.wait()
+            if self._run.status == "interrupted":
+                self._live.interrupted()
+                following.cancel()
+        finally:
+            await asyncio.gather(following, return_exceptions=True)
+
     def settle(self) -> None:
         """Leave the static view of the record as it stands; for callers that cannot await."""
         self._replace(run_sync(self._static(broken=self._run.status == "interrupted")))
@@ -72,6 +87,7 @@ class Drawing:
             subscribe=lambda: run.workbench.bus.subscribe(RUN_TOPIC, run.id),
             on_stop=lambda: run.stop("stopped in the notebook"),
             on_decide=self._decide,
+            pages=Pages(run).page,
             instead=f"Run {run.id} is drawn here while this page is open; wb.open({run.id[:8]!r}).show() draws it anew.",
         )
 
@@ -91,5 +107,18 @@ class Drawing:
             value=None if message.get("value_json") is None else Payload(inline=encode_value(value)),
             note=message.get("note") or None,
         )
+        self._check(response, value)
         if not run_sync(self._run.decide(response)):
             raise UserError(run_sync(self._run.how_decided(response.request_id)))
+
+    def _check(self, response: HitlResponse, value: Any) -> None:
+        """Changed arguments must be ones that the tool takes; its schema stands in the run's manifest."""
+        asked = self._run.state.requests.get(response.request_id)
+        if asked is None or asked.kind != "approval" or value is None:
+            return
+        manifest = self._run.state.manifest
+        resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
+        tools = {tool.get("name"): tool for tool in resources.get("tools") or [] if isinstance(tool, dict)}
+        wrong = wrong_arguments(tools.get(asked.tool, {}).get("schema"), value)
+        if wrong:
+            raise UserError(f"the changed arguments are not ones that {asked.tool!r} takes: {wrong}")

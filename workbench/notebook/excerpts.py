@@ -9,12 +9,15 @@ from workbench.errors import UnencodableValue
 from workbench.notebook import shown
 from workbench.notebook.items import StepItem
 from workbench.notebook.shown import FIELD, Code, Problem, Redact, Text
+from workbench.notebook.wire import Table
 from workbench.record.codec import decode_value
 from workbench.record.values import BlobRef, ErrorInfo, Payload
 
 RUN_ROOM = 2_000_000
 """Characters of one run that are sent at `FIELD` a field; what comes after them is cut to `SHORT`."""
 SHORT = 240
+ROWS = 20
+"""Of a table, at most so many are sent."""
 
 
 class Excerpts:
@@ -56,6 +59,16 @@ class Excerpts:
     def payload(self, payload: Payload | None, step: StepItem | None = None, *, plain: bool = False) -> Text:
         """A recorded value."""
         return self.text(shown.payload_text(payload, plain=plain), step)
+
+    def table(self, payload: Payload | None, step: StepItem) -> Table | None:
+        """A recorded list of records, as rows."""
+        rows = shown.rows_of(payload) if self._room > 0 and step.room > 0 else None
+        if rows is None:
+            return None
+        head = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[self.redact(shown.cell_text(row.get(name))) for name in head] for row in rows[:ROWS]]
+        self._spend(sum(len(cell) for row in cells for cell in row), step)
+        return {"head": [self.line(name, 40) for name in head], "rows": cells, "total": len(rows)}
 
     def problem(self, error: ErrorInfo | None, step: StepItem | None = None) -> Problem | None:
         """A recorded error."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
 from workbench.notebook.session import NotebookSession
-from workbench.runtime.run import Run, set_presenter
+from workbench.runtime.run import Run, set_presenters
 from workbench.tools.tool import Tool
 
 MAGICS = "WorkbenchMagics"
@@ -21,7 +21,7 @@ def load(ip: Any) -> None:
     ip.input_transformers_cleanup.append(awaited_cell)
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
-    set_presenter(session.show)
+    set_presenters((session.show, session.view))
 
 
 def unload(ip: Any) -> None:
@@ -35,4 +35,4 @@ def unload(ip: Any) -> None:
     ip.input_transformers_cleanup.remove(awaited_cell)
     ip.display_formatter.ipython_display_formatter.pop(Run)
     ip.display_formatter.mimebundle_formatter.pop(Tool)
-    set_presenter(None)
+    set_presenters(None)

@@ -55,6 +55,7 @@ class StepItem(Item):
             thought=None,
             reply=None,
             code=None,
+            asking=[],
             engine="",
             prints=None,
             value=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,10 @@ import traitlets
 
 from workbench.errors import WorkbenchError
 from workbench.loop import run_async, submit
-from workbench.notebook.assets import small_css, small_js
+from workbench.notebook.assets import LIVE, STATIC, small_css, small_js
 from workbench.notebook.shown import Redact
 from workbench.notebook.view import RunView
+from workbench.notebook.wire import Page
 from workbench.ports import Subscription
 from workbench.record.envelope import AnyEntry
 
@@ -34,7 +35,7 @@ class RunWidget(anywidget.AnyWidget):
     """One run in the page. `view` is made when it is asked for, so a page that opens late gets all of it and none is sent twice."""
 
     _esm = small_js()
-    _css = small_css()
+    _css = small_css(STATIC, LIVE)
     view = traitlets.Any().tag(sync=True, to_json=lambda _value, widget: widget.present())
     delta = traitlets.Dict().tag(sync=True)
     notice = traitlets.Dict().tag(sync=True)
@@ -61,6 +62,8 @@ class LiveRun:
         on_decide: Callable[[dict[str, Any]], None],
         instead: str = "",
         redact: Redact = str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pages: Callable[[str, int], Coroutine[Any, Any, Page]] | None = None,
     ) -> None:
         self.view = RunView(redact)
         self.widget = RunWidget(self._present, instead)
@@ -68,6 +71,9 @@ class LiveRun:
         self._subscribe = subscribe
         self._on_stop = on_stop
         self._on_decide = on_decide
+        self._clock = clock
+        self._pages = pages
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sent = 0
         self._notices = 0
         self._closed = False
@@ -83,7 +89,7 @@ class LiveRun:
         Raises:
             RecordCorrupt: if the entries do not follow each other; the page says that the view has stopped.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         listening = submit(self._listen(loop))
         try:
             while not self._closed:
@@ -95,7 +101,7 @@ class LiveRun:
                 try:
                     await asyncio.wait_for(self._heard.wait(), POLL)
                 except TimeoutError:
-                    self.view.tick(datetime.now(UTC))
+                    self.view.tick(self._clock())
         except WorkbenchError as error:
             self.say(f"This view has stopped; the run goes on without it: {error}")
             raise
@@ -106,6 +112,11 @@ class LiveRun:
         """Show a sentence in the page, and let the person press again what they pressed."""
         self._notices += 1
         self.widget.notice = {"id": self._notices, "text": text}
+
+    def interrupted(self) -> None:
+        """Say that nobody works on the run any more."""
+        self.view.interrupted()
+        self._flush()
 
     def close(self) -> None:
         """Take the widget out of the page and empty it, so that a saved notebook keeps nothing of it."""
@@ -138,7 +149,7 @@ class LiveRun:
         for (exec_id, kind), text in pieces.items():
             self.view.feed({"type": kind, "exec_id": exec_id, "text": text})
         if self.view.version != self._sent:
-            self.view.tick(datetime.now(UTC))  # else the page's clock would stand where the latest entry was written
+            self.view.tick(self._clock())  # else the page's clock would stand where the latest entry was written
         self._flush()
 
     def _flush(self) -> None:
@@ -165,8 +176,20 @@ class LiveRun:
                     self._on_decide(message)
                 case {"type": "refresh"}:
                     self.widget.send_state("view")
+                case {"type": "page", "what": str(what), "after": int(after)} if after >= 0:
+                    submit(self._turn_to(what, after))
         except (WorkbenchError, ValueError) as error:
             self.say(str(error))
+
+    async def _turn_to(self, what: str, after: int) -> None:
+        """Send some of what a tab shows. On the runtime's loop; the widget is the kernel's."""
+        if self._pages is None or self._loop is None:
+            return
+        try:
+            page = dict(await self._pages(what, after))
+            self._loop.call_soon_threadsafe(self.widget.send, page)
+        except WorkbenchError as error:
+            self._loop.call_soon_threadsafe(self.say, str(error))
 
 
 async def _awaited(work: Awaitable[list[AnyEntry]]) -> list[AnyEntry]:

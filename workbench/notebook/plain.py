@@ -123,8 +123,11 @@ def _call(call: Call, detail: Detail) -> str:
 
 
 def _request(asked: Request, detail: Detail) -> str:
-    came = asked["answer"] or f"waiting for an answer; in code: {asked['code']}"
-    words = f"{request_text(asked, detail)}\n{came}".lstrip("\n")
+    came = (
+        asked["answer"] and f"{asked['answer']} at {asked['at']}".removesuffix(" at ")
+    ) or f"waiting for an answer; in code: {asked['code']}"
+    changed = "".join(f"\n{change['sign']} {change['text']}" for change in asked["changes"])
+    words = f"{request_text(asked, detail)}\n{came}{changed}".lstrip("\n")
     return _fence(asked["title"], {"text": words, "length": len(words), "cut": False})
 
 

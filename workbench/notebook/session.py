@@ -161,6 +161,16 @@ class NotebookSession:
         else:
             drawing.settle()
 
+    def view(self, run: Run) -> None:
+        """Open a run's interactive view, which stays.
+
+        Raises:
+            UserError: no loop can follow it, or nobody could press its buttons.
+        """
+        if not _loop_is_running() or self._headless():
+            raise UserError("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
+        self._watch(self._draw(run, interactive=True), keep=True)
+
     def display_run(self, run: Run) -> None:
         """A run as a cell's value: drawn, unless this very cell has drawn it already."""
         if self._drawn != (run.id, self._ip.execution_count):
@@ -184,8 +194,8 @@ class NotebookSession:
             self._ip.user_ns[options.output] = run
         return run
 
-    def _watch(self, drawing: Drawing) -> asyncio.Task[None]:
-        watching = asyncio.get_running_loop().create_task(drawing.watch())
+    def _watch(self, drawing: Drawing, *, keep: bool = False) -> asyncio.Task[None]:
+        watching = asyncio.get_running_loop().create_task(drawing.follow() if keep else drawing.watch())
         self._tasks.add(watching)
         watching.add_done_callback(self._watched)
         return watching

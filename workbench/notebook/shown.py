@@ -5,6 +5,7 @@ Everything here makes plain text, capped and visible; nothing makes markup.
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
@@ -19,6 +20,9 @@ from workbench.visible import visible
 
 FIELD = 4096
 """How many characters of one field are sent and drawn."""
+
+COLUMNS = 12
+"""A table has at most so many."""
 
 Redact = Callable[[str], str]
 """Takes secrets out of a text."""
@@ -167,6 +171,40 @@ _COLOURS = (
 
 def _colour(kind: Any) -> str:
     return next((colour for family, colour in _COLOURS if kind in family), "")
+
+
+def lines_calling(code: str, name: str) -> list[int]:
+    """The lines on which some code calls a function of this name; none where the code is no Python, or only its beginning."""
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return []
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name)
+    return sorted({node.lineno for node in calls})
+
+
+def rows_of(payload: Payload | None) -> list[dict[str, Any]] | None:
+    """A recorded list of records, where its value is one: dicts of few names and plain values."""
+    if payload is None or payload.blob is not None or not isinstance(payload.inline, list) or len(payload.inline) < 2:
+        return None
+    try:
+        value = decode_value(payload.inline)
+    except (UnencodableValue, ValueError, TypeError):
+        return None
+    if not isinstance(value, list) or not all(
+        isinstance(row, dict) and row and all(isinstance(name, str) for name in row) for row in value
+    ):
+        return None
+    names = dict.fromkeys(name for row in value for name in row)
+    plain = all(isinstance(name, str) for name in names) and all(
+        isinstance(cell, str | int | float | bool | None) for row in value for cell in row.values()
+    )
+    return value if plain and len(names) <= COLUMNS else None
+
+
+def cell_text(value: Any) -> str:
+    """A plain value in a table."""
+    return "" if value is None else line_of(value if isinstance(value, str) else value_text(value), 80)
 
 
 def plain_code(code: Code) -> str:

@@ -14,12 +14,15 @@ from workbench.notebook.assets import scoped_css
 from workbench.notebook.detail import Detail, cut_note, fit, kept, left_out
 from workbench.notebook.plain import call_text, error_title, facts, markdown, problem_text, request_text, text
 from workbench.notebook.shown import Code, Problem, Text, duration_text, plain_code
-from workbench.notebook.wire import LANES, Badge, Bar, Call, Request, Step, Summary, View
+from workbench.notebook.wire import LANES, Badge, Bar, Call, Change, Request, Step, Summary, Table, View
 
 HTML_LIMIT = 68_000
 """Bytes of one run's HTML. With Markdown, text and JSON encoding, one run stays below 100 KB of notebook."""
 
 RUN_MIME = "application/vnd.workbench.run+json"
+
+ROOMY = 600
+"""With fewer characters a field, rows are not drawn as a table."""
 
 _SEP = '<span class="sep"> · </span>'
 _WIDTH = 1000.0
@@ -48,7 +51,7 @@ def _html(view: View, detail: Detail) -> str:
     missing = left_out(view, steps)
     parts = [
         f'<section class="{_e(scope)}"><style>{scoped_css(_e(scope))}</style>',
-        f'<div class="head">{_badge(summary["badge"])}<h3>{_e(summary["title"])}</h3></div>',
+        f'<div class="head">{_badge(summary["badge"], " pill")}<h3>{_e(summary["title"])}</h3></div>',
         f'<p class="facts">{_SEP.join(f"<span>{_e(fact)}</span>" for fact in facts(summary))}</p>',
         f'<p class="hint">{_e(summary["hint"])}</p>' if summary["hint"] else "",
         _outcome(summary, detail),
@@ -78,11 +81,12 @@ def _step(step: Step, detail: Detail) -> str:
     aside = f'{_SEP}<span class="dim">{_e(step["aside"])}</span>' if step["aside"] else ""
     cells = [("num cost", step["cost"]), ("num took", step["took"])]
     line = f'<span class="say">{_SEP}{_e(step["headline"])}{aside}</span>'
+    line += _SEP + _badge(step["badge"])
     line += "".join(f'<span class="{kind}">{_SEP if words else ""}{_e(words)}</span>' for kind, words in cells)
     opened = " open" if step["hold"] else ""
     body = "".join(_body(step, detail))
     return (
-        f'<details class="step"{opened}><summary><span class="no">{step["number"]}</span>{line}{_SEP}{_badge(step["badge"])}</summary>'
+        f'<details class="step"{opened}><summary><span class="no">{step["number"]}</span>{line}</summary>'
         f'<div class="body">{body}</div></details>'
     )
 
@@ -121,24 +125,43 @@ def _call(call: Call, detail: Detail) -> str:
     out = problem_text(_clipped(error, detail)) if error else result["text"] if result else None
     badge = "" if call["badge"]["tone"] == "ok" else " " + _badge(call["badge"])
     came = "" if out is None else f'<pre class="out">→ {_e(out)}</pre>'
+    if call["table"] is not None and detail.text >= ROOMY:
+        came = f'<div class="out">{_rows(call["table"])}</div>'
     made = _e(call_text(call["tool"], detail.clip(call["args"])))
     return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{came}{_cut(result) if result else ""}</li>'
 
 
+def _rows(table: Table) -> str:
+    head = "".join(f"<th>{_e(name)}</th>" for name in table["head"])
+    body = "".join(f"<tr>{''.join(f'<td>{_e(cell)}</td>' for cell in row)}</tr>" for row in table["rows"])
+    rest = f'<p class="dim">the first {len(table["rows"])} of {table["total"]:,} rows</p>' if table["total"] > len(table["rows"]) else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+
 def _request(asked: Request, detail: Detail) -> str:
-    took = f" (after {asked['took']})" if asked["took"] else ""
+    at, took = (f" at {asked['at']}" if asked["at"] else ""), (f", after {asked['took']}" if asked["took"] else "")
     about = request_text(asked, detail)
-    parts = [f"<p><b>{_e(asked['title'])}</b></p>", f"<pre>{_e(about)}</pre>" if about else ""]
-    parts.append(f"<p>{_e(asked['answer'])}{_e(took)}</p>" if asked["answer"] else _unanswered(asked))
+    parts = [f'<p class="question"><b>{_e(asked["title"])}</b></p>', f"<pre>{_e(about)}</pre>" if about and not asked["block"] else ""]
+    if asked["block"] is not None:
+        parts.append(_code(asked["block"], None, detail))
+    decided = f'<p class="decided">{_e(asked["answer"])}<span class="dim">{_e(at)}{_e(took)}</span></p>'
+    parts.append(decided if asked["answer"] else _unanswered(asked))
     if asked["note"] is not None:
         parts.append(f'<p class="prose dim">{_e(detail.clip(asked["note"])["text"])}</p>')
+    if asked["changes"]:
+        parts.append(f'<pre class="diff">{"".join(_change(change) for change in asked["changes"])}</pre>')
     if asked["value"] is not None:
         parts.append(f"<pre>→ {_e(detail.clip(asked['value'])['text'])}</pre>")
     return f'<div class="ask{" open" if asked["open"] else ""}">{"".join(parts)}</div>'
 
 
+def _change(change: Change) -> str:
+    kind = {"+": ' class="add"', "-": ' class="del"'}.get(change["sign"], "")
+    return f"<span{kind}>{change['sign']} {_e(change['text'])}\n</span>"
+
+
 def _unanswered(asked: Request) -> str:
-    said = "".join(f'<p class="dim">{_e(words)}</p>' for words in asked["say"])
+    said = "".join(f'<p class="dim">{_e(words)}</p>' for words in (asked["why"], *asked["say"]) if words)
     return f"{said}<p>Waiting for an answer; in code: <code>{_e(asked['code'])}</code></p>"
 
 
@@ -225,8 +248,8 @@ def _clipped(error: Problem, detail: Detail) -> Problem:
     return {"type": error["type"], "message": detail.clip(error["message"]), "line": error["line"]}
 
 
-def _badge(badge: Badge) -> str:
-    return f'<span class="badge {badge["tone"]}"><i aria-hidden="true">{badge["icon"]} </i>{badge["word"]}</span>'
+def _badge(badge: Badge, shape: str = "") -> str:
+    return f'<span class="badge {badge["tone"]}{shape}"><i aria-hidden="true">{badge["icon"]} </i>{badge["word"]}</span>'
 
 
 def _cut(words: Text) -> str:

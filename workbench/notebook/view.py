@@ -8,15 +8,17 @@ from typing import Any, cast
 
 from workbench.agents.reply import read_reply
 from workbench.notebook import shown
-from workbench.notebook.asking import drawn
 from workbench.notebook.branches import Branches, aside_of
 from workbench.notebook.excerpts import Excerpts, beside_output, fields_of
 from workbench.notebook.items import Item, StepItem
+from workbench.notebook.people import People
+from workbench.notebook.route import Route
 from workbench.notebook.shown import FIELD, Problem, Redact
 from workbench.notebook.timeline import Timeline
-from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, Badge, Lane, Patch, View
+from workbench.notebook.wire import BADGES, BLOCKS, EXECUTIONS, Badge, Lane, Patch, View
 from workbench.record.envelope import (
     AnyEntry,
+    GuardrailEvent,
     HitlEvent,
     HitlRequest,
     HitlResponse,
@@ -51,6 +53,8 @@ class RunView:
         self._summary = Item(0)
         self._steps: list[StepItem] = []
         self._timeline = Timeline()
+        self._route = Route()
+        self._people = People(self._texts)
         self._branches = Branches()
         self._broken: list[StepItem] = []
         """Steps that were running when the run was interrupted."""
@@ -59,7 +63,6 @@ class RunView:
         """The step that an execution, call or request belongs to, by its id."""
         self._calls: dict[str, Item] = {}
         """Calls without an outcome."""
-        self._asked: dict[str, Item] = {}
 
     def apply(self, entry: AnyEntry) -> None:
         """Bring the view forward by one entry.
@@ -70,6 +73,7 @@ class RunView:
         apply_to_state(self.state, entry)
         self.version += 1
         self._mended()
+        self._route.follow(self.version, entry, self.state)
         match entry:
             case LifetimeEvent():
                 self._lifetime(entry)
@@ -86,7 +90,9 @@ class RunView:
             case HitlEvent(request=HitlRequest() as asked):
                 self._asked_person(asked, entry.links.parent_exec_id or "", self._at(entry))
             case HitlEvent(response=HitlResponse() as answer):
-                self._answered(answer, self._at(entry))
+                self._answered(answer, entry, self._at(entry))
+            case GuardrailEvent(verdict=verdict) if verdict.action == "require_approval":
+                self._people.warn(self.state.lifetime_id, verdict)
         self._summarise(entry)
 
     def feed(self, message: Mapping[str, Any]) -> None:
@@ -124,10 +130,7 @@ class RunView:
         self._broken = []
 
     def _how_to_go_on(self) -> str:
-        manifest = self.state.manifest
-        resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
-        named = [str(tool.get("name")) for tool in resources.get("tools") or [] if isinstance(tool, dict)]
-        tools = ", ".join(name for name in named if name != "finish")
+        tools = ", ".join(name for name in self._people.tools if name != "finish")
         needs = ([] if self._agent else ["graph=…"]) + ([f"tools=[{self._texts.line(tools, 200)}]"] if tools else [])
         call = ", ".join([repr(self.state.lifetime_id[:8]), *needs])
         return f"No process works on this run any more. wb.resume({call}) goes on from its record; what is done is not repeated."
@@ -140,13 +143,14 @@ class RunView:
 
     def full(self) -> View:
         """Everything there is to draw."""
-        view = {"timeline": self._timeline.full(), "steps": [step.full() for step in self._steps]}
+        view = {"way": self._route.full(), "timeline": self._timeline.full(), "steps": [step.full() for step in self._steps]}
         return cast(View, self._heading() | {"summary": dict(self._summary.data)} | view)
 
     def delta(self, since: int) -> Patch:
         """What has changed since `version` was `since`."""
         steps = [step.since(since) for step in self._steps if step.version > since]
-        patch = {"since": since, "summary": self._summary.since(since), "timeline": self._timeline.since(since), "steps": steps}
+        way = self._route.since(since)
+        patch = {"since": since, "way": way, "summary": self._summary.since(since), "timeline": self._timeline.since(since), "steps": steps}
         return cast(Patch, self._heading() | patch)
 
     def _heading(self) -> dict[str, Any]:
@@ -161,6 +165,7 @@ class RunView:
             model, limit, tag = (resources.get(name) for name in ("model", "max_iterations", "thinking_tag"))
             self._max_steps = limit if isinstance(limit, int) else 0
             self._thinking_tag = tag if isinstance(tag, str) else None
+            self._people.introduce(resources)
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
@@ -187,10 +192,7 @@ class RunView:
 
     def _close_all(self, entry: LifetimeEvent) -> None:
         now = self._at(entry)
-        for asked in self._asked.values():
-            asked.set(self.version, open=False, answer="not answered: the run has ended")
-        for request_id in self._asked:
-            self._touch(self._owner.get(request_id))
+        self._people.close(self.version)
         badge = BADGES["done" if entry.to_status == "completed" else entry.to_status]
         for step in self._steps:
             if step.data["end_ms"] is None:
@@ -373,6 +375,7 @@ class RunView:
             tool=self._texts.line(call.tool, 80),
             args=self._texts.text(shown.arguments_text(call.args), step),
             result=None,
+            table=None,
             error=None,
             badge=BADGES["running"],
             took="",
@@ -391,6 +394,7 @@ class RunView:
         item.set(
             self.version,
             result=None if call.error else self._texts.payload(call.result, step),
+            table=None if call.error else self._texts.table(call.result, step),
             error=self._texts.problem(call.error, step),
             badge=badge,
             took="" if took is None else shown.duration_text(took),
@@ -399,43 +403,21 @@ class RunView:
 
     def _asked_person(self, asked: HitlRequest, parent: str, now: int) -> None:
         step = self._owner.get(parent) or self._latest(now)
-        item = Item(
-            self.version,
-            index=len(step.requests),
-            **drawn(asked, self._texts, self.state.lifetime_id),
-            open=True,
-            answer="",
-            value=None,
-            note=None,
-            asked_ms=now,
-            took="",
-        )
-        step.requests.append(item)
-        self._owner[asked.request_id], self._asked[asked.request_id] = step, item
+        self._people.ask(self.version, asked, step, now, self.state)
         step.set(self.version, badge=BADGES["waiting"] if step.data["end_ms"] is None else step.data["badge"], hold=True)
         self._timeline.pause(self.version, step, now)
         self._timeline.open(self.version, asked.request_id, "human", step, now=now, label="waiting for you")
-        self._touch(step)
 
-    def _answered(self, answer: HitlResponse, now: int) -> None:
-        step, item = self._owner.get(answer.request_id), self._asked.pop(answer.request_id, None)
-        if step is None or item is None:
+    def _answered(self, answer: HitlResponse, entry: HitlEvent, now: int) -> None:
+        step = self._people.answer(self.version, answer, entry, now)
+        if step is None:
             return
         self._timeline.close(self.version, answer.request_id, now, BADGES["done"])
-        item.set(
-            self.version,
-            open=False,
-            answer=DECISIONS.get(answer.decision, "Decided by {}").format(self._texts.line(answer.actor, 60)),
-            value=self._texts.payload(answer.value, step) if answer.value is not None else None,
-            note=self._texts.optional(answer.note, step),
-            took=shown.duration_text(now - item.data["asked_ms"]),
-        )
         if step.data["end_ms"] is not None:
             step.set(self.version, hold=step.data["badge"]["tone"] in ("bad", "wait"))
         elif not any(item.data["open"] for item in step.requests):
             step.set(self.version, badge=BADGES["running"])
             self._timeline.go_on(self.version, step, now)
-        self._touch(step)
 
     def _latest(self, now: int) -> StepItem:
         return self._steps[-1] if self._steps else self._new_step(now)

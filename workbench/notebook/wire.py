@@ -6,6 +6,8 @@ patch is assignment, nothing more, and applying one twice changes nothing.
 
 What comes back from the page: `{"type": "stop"}`, `{"type": "refresh"}` (send the whole view again) and
 `{"type": "decide", "request_id", "decision", "subject_hash", "value_json", "note"}`; `value_json` and `note` are None where there is none.
+What only a reader of a tab needs is asked for with `{"type": "page", "what", "after"}` and comes as a message of its own, a `Page`; it is
+no part of the view and is in no saved notebook.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, Literal, TypedDict
 
 from workbench.notebook.shown import Code, Problem, Text
 
+Reads = Literal["text", "json", "any", "integer", "number", "choice", "code"]
 Tone = Literal["ok", "bad", "wait", "busy", "calm"]
 Lane = Literal["model", "sandbox", "tools", "tasks", "human"]
 LANES: tuple[Lane, ...] = ("model", "sandbox", "tools", "tasks", "human")
@@ -77,6 +80,7 @@ DECISIONS: dict[str, str] = {
     "happened": "It happened, says {}",
     "did_not_happen": "It did not happen, says {}",
     "approved": "Approved by {}",
+    "approved_always": "Approved by {}, with all further calls of this tool in this run",
     "rejected": "Rejected by {}",
     "answered": "Answered by {}",
     "expired": "Nobody decided in time",
@@ -84,6 +88,14 @@ DECISIONS: dict[str, str] = {
     "stop": "Stopped by {}",
 }
 """A decision in words; the braces stand for who made it."""
+
+
+class Table(TypedDict):
+    """Rows of a result that is a list of records."""
+
+    head: list[str]
+    rows: list[list[str]]
+    total: int
 
 
 class Call(TypedDict):
@@ -94,6 +106,8 @@ class Call(TypedDict):
     args: Text
     """As they stand between the parentheses."""
     result: Text | None
+    table: Table | None
+    """The result, where it is rows."""
     error: Problem | None
     badge: Badge
     took: str
@@ -106,19 +120,36 @@ class Choice(TypedDict):
     label: str
     value: str | None
     """The value it always sends, as JSON."""
+    sends: list[Literal["value", "note"]]
+    """Which fields are sent with it."""
+    when: Literal["", "changed"]
+    """Whether it can be pressed only when a field of the value has been changed."""
 
 
 class Field(TypedDict):
     """Something to fill in before a decision."""
 
     name: Literal["value", "note"]
+    key: str
+    """The property of the value that it is; empty for the whole value."""
     label: str
-    reads: Literal["json", "text", "any"]
-    """How a value is read; `any` is JSON where it can be, else text."""
+    help: str
+    reads: Reads
+    """How it is read; `any` is JSON where it can be, else text; a `choice` is one of the options."""
     start: str
-    """What stands in it; a value that has not been changed is not sent."""
-    decisions: list[str]
-    """The decisions it is sent with."""
+    """What stands in it."""
+    given: bool
+    """Whether what stands in it was given, or is what it would be by default."""
+    needed: bool
+    options: list[tuple[str, str]]
+    """Of a choice: label and JSON."""
+
+
+class Change(TypedDict):
+    """A line that a person took away (`-`) or put in (`+`), or one beside these."""
+
+    sign: str
+    text: str
 
 
 class Request(TypedDict):
@@ -128,8 +159,14 @@ class Request(TypedDict):
     id: str
     kind: str
     title: str
+    why: str
+    """Why a person is asked."""
     say: list[str]
-    """What to consider, and how long there is."""
+    """What to consider."""
+    expires_ms: int | None
+    """When it is decided without anybody, since the run's beginning."""
+    block: Code | None
+    """The code it is about, where it is about code."""
     fields: list[Field]
     choices: list[Choice]
     """None for a question that only code can answer."""
@@ -141,7 +178,10 @@ class Request(TypedDict):
     open: bool
     answer: str
     """The decision in words, and whose it was; empty while there is none."""
+    at: str
     value: Text | None
+    changes: list[Change]
+    """What the answer changed of what was asked."""
     note: Text | None
     asked_ms: int
     """Since the run's beginning."""
@@ -170,6 +210,8 @@ class Step(TypedDict):
     reply: Text | None
     """What the model has written so far; afterwards only a reply that was of no use."""
     code: Code | None
+    asking: list[int]
+    """The lines of the code that may be the one that waits for a person."""
     engine: str
     """Which engine ran the code, and why."""
     prints: Text | None
@@ -226,6 +268,15 @@ class Summary(TypedDict):
     resumed: int
 
 
+class Way(TypedDict):
+    """The way taken through the graph."""
+
+    now: list[str]
+    times: dict[str, int]
+    taken: dict[str, int]
+    """How often each edge was taken, by `source->target`."""
+
+
 class View(TypedDict):
     """All there is to draw."""
 
@@ -233,6 +284,7 @@ class View(TypedDict):
     run: str
     seq: int
     summary: Summary
+    way: Way
     timeline: list[Bar]
     steps: list[Step]
 
@@ -245,8 +297,18 @@ class Patch(TypedDict):
     run: str
     seq: int
     summary: dict[str, Any]
+    way: dict[str, Any]
     timeline: list[dict[str, Any]]
     steps: list[dict[str, Any]]
+
+
+class Page(TypedDict):
+    """Some of what a tab shows."""
+
+    what: Literal["graph", "messages", "record", "entry"]
+    after: int
+    total: int
+    rows: list[dict[str, Any]]
 
 
 def merge(view: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +316,7 @@ def merge(view: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     if patch["version"] <= view["version"]:
         return view
     view["summary"].update(patch["summary"])
+    view["way"].update(patch["way"])
     _merge_items(view["timeline"], patch["timeline"])
     _merge_items(view["steps"], patch["steps"])
     view["seq"], view["version"] = patch["seq"], patch["version"]

@@ -202,7 +202,7 @@ class TaskContext:
             ToolDenied: it may not.
         """
         life = self._life
-        if life.guard is None and not asks:
+        if life.guard is None and not asks and not life.answers and not life.state.requests:
             return args
         call_id = self._call_id(ordinal)
         request_id = approval_id(life, call_id)

@@ -37,13 +37,13 @@ POLL_SECONDS = 0.1
 _FAILURES: dict[str, type[RunFailed]] = {kind.code: kind for kind in (MaxIterations, OutputInvalid)}
 
 Presenter = Callable[["Run"], None]
-_presenter: Presenter | None = None
+_presenters: tuple[Presenter, Presenter] | None = None
 
 
-def set_presenter(presenter: Presenter | None) -> None:
-    """Say how `run.show()` draws; the notebook does, when its extension is loaded."""
-    global _presenter  # noqa: PLW0603 - one display a process
-    _presenter = presenter
+def set_presenters(presenters: tuple[Presenter, Presenter] | None) -> None:
+    """Say how `run.show()` and `run.view()` draw; the notebook does, when its extension is loaded."""
+    global _presenters  # noqa: PLW0603 - one display a process
+    _presenters = presenters
 
 
 @dataclass(frozen=True)
@@ -342,10 +342,27 @@ class Run:
 
     def show(self) -> None:
         """Draw the run; as text where no notebook has been loaded."""
-        if _presenter is None:
+        if _presenters is None:
             print(self)  # noqa: T201 - showing is what was asked for
         else:
-            _presenter(self)
+            _presenters[0](self)
+
+    def view(self) -> None:
+        """Open the run's interactive view, in which its graph, messages and record can be looked through; it stays when the run ends.
+
+        Raises:
+            UserError: no notebook has been loaded to show it in.
+        """
+        if _presenters is None:
+            raise UserError("an interactive view needs a notebook: load it with %load_ext workbench; run.show() draws text elsewhere")
+        _presenters[1](self)
+
+    async def graph(self) -> AgentGraph | None:
+        """The graph that the run is of, where this process has it."""
+        return await run_async(self._graph())
+
+    async def _graph(self) -> AgentGraph | None:
+        return self._life.graph if self._life is not None else await self.workbench.known_graph(self.id)
 
     def __repr__(self) -> str:
         # On the runtime's loop the store cannot be waited for, and a representation must never fail.
@@ -446,7 +463,7 @@ class Run:
 
     async def _verify(self, graph: AgentGraph | None, head: str | None) -> Verified:
         if graph is None:
-            graph = self._life.graph if self._life is not None else await self.workbench.known_graph(self.id)
+            graph = await self._graph()
         return await verify(self.workbench.plane, self.id, graph=graph, head=head)
 
     def _end_of(self, step: int | None) -> int:

@@ -1,0 +1,98 @@
+/** Steps: a line each, and under it what happened. */
+function callRow(call) {
+  const out = call.error ? problemText(call.error) : call.result?.text;
+  const word = call.badge.tone === "ok" ? null : badge(call.badge);
+  const { table } = call;
+  const shown = table
+    ? tableNode(table.head, table.rows, (_, cell) => /^-?[\d.,]+$/.test(cell))
+    : call.result && out.includes("\n") && valueNode(call.result);
+  const rest = table && table.total > table.rows.length && remark(`the first ${table.rows.length} of ${table.total.toLocaleString("en")} rows`);
+  return h(
+    "li", call.error ? "bad" : "",
+    h("pre", "", h("span", "fn", call.tool), `(${call.args.text}${call.args.cut ? " …" : ""})`),
+    h("span", "meta dim", call.took, word),
+    out != null && (shown ? h("div", "out", shown, rest) : h("pre", "out", `→ ${out}`)),
+    call.result && !table && cutNote(call.result),
+  );
+}
+
+/** One step's node. Its body is drawn when it is open; each part is drawn again only when its own data changed. */
+class StepNode {
+  constructor(index, ui) {
+    this.index = index;
+    this.ui = ui;
+    this.drawn = {};
+    this.line = h("summary");
+    this.body = h("div", "body");
+    this.node = h("details", "step", this.line, this.body);
+    this.line.addEventListener("click", () => ui.chosen.set(index, !this.node.open));
+    this.node.addEventListener("toggle", () => this.draw());
+  }
+
+  /** A part of the body, in its fixed place. `seen` is compared with what was drawn last. */
+  part(name, seen, make) {
+    let slot = this.drawn[name];
+    if (!slot) this.body.append((slot = this.drawn[name] = { node: h("div", "slot") }).node);
+    if (slot.seen === seen) return;
+    slot.seen = seen;
+    const old = slot.node.querySelector("pre");
+    const end = !old || old.scrollTop + old.clientHeight >= old.scrollHeight - 4;
+    const top = old?.scrollTop ?? 0;
+    slot.node.replaceChildren(...[make()].filter(Boolean));
+    const pre = slot.node.querySelector("pre");
+    if (pre && old) pre.scrollTop = end && this.busy ? pre.scrollHeight : top;
+  }
+
+  list(name, items, make) {
+    const nodes = (this.drawn[name] ??= []);
+    const slot = this.drawn[`${name}-slot`];
+    items.forEach((item, i) => {
+      const seen = item.changed ?? 0;
+      if (nodes[i]?.seen === seen) return;
+      const node = make(item);
+      if (nodes[i]) nodes[i].node.replaceWith(node);
+      else slot.append(node);
+      nodes[i] = { node, seen };
+    });
+  }
+
+  draw() {
+    const step = this.ui.view().steps[this.index];
+    const ms = (step.end_ms ?? this.ui.now()) - step.start_ms;
+    this.busy = step.end_ms == null;
+    if (this.seen !== step.changed || this.seen === undefined || this.busy) {
+      const took = h("span", "num took", step.took || span(ms));
+      this.line.replaceChildren(
+        h("span", "no", String(step.number)),
+        h("span", "say", step.headline, step.aside && h("span", "dim", ` ${step.aside}`)),
+        badge(step.badge),
+        h("span", "num cost", step.cost),
+        took,
+      );
+      this.seen = step.changed;
+    }
+    if (!this.node.open && !this.body.firstChild) return;
+    const error = step.error;
+    this.part("thought", step.thought, () => step.thought && block("", "Thought", h("p", "prose", step.thought.text), cutNote(step.thought)));
+    this.part("reply", step.reply, () => step.reply && textBlock("", this.busy ? "Reply so far" : "Reply", step.reply, this.busy));
+    const lines = step.code && `${step.code.length} ${error?.line} ${step.asking}`;
+    this.part("code", lines, () => step.code && codeBlock(step.code, error?.line, step.asking));
+    this.part("calls-box", step.calls.length > 0, () => {
+      this.drawn.calls = [];
+      this.drawn["calls-slot"] = h("ol", "calls");
+      return step.calls.length && block("", "Tool calls", this.drawn["calls-slot"]);
+    });
+    this.list("calls", step.calls, callRow);
+    const hidden = step.calls_total - step.calls.length;
+    this.part("calls-more", hidden, () => hidden > 0 && h("p", "dim", `and ${hidden.toLocaleString("en")} more calls`));
+    this.part("asks-box", true, () => (this.drawn["asks-slot"] = h("div")));
+    this.list("asks", step.requests, (asked) => askCard(asked, this.ui));
+    this.part("prints", step.prints, () => step.prints && textBlock("", "Output", step.prints, this.busy));
+    this.part("value", step.value, () => step.value && textBlock("", "Value", step.value));
+    this.part("error", error, () => error && block("error", "Error", h("pre", "", problemText(error)), cutNote(error.message)));
+    this.part("note", step.note, () => step.note && block("", "", h("p", "prose dim", step.note.text)));
+    const small = [step.engine, step.tokens].filter(Boolean).join(" · ");
+    this.part("small", small, () => small && block("", "", h("p", "dim", small)));
+  }
+}
+
