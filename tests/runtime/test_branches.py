@@ -13,6 +13,7 @@ from workbench.errors import RunFailed, RunStopped
 from workbench.graph.edges import Edge, Join
 from workbench.graph.nodes import RetryPolicy
 from workbench.profiles import for_tests
+from workbench.runtime.lifetime import RECENT
 
 
 @pytest.fixture
@@ -194,6 +195,12 @@ def test_enough_branches_are_enough(bench, nodes, delays, join, count):
     delays.update({"slow": 60})
     items = ["a", "b", "c", "slow", "slow"]
     assert len(wb.start(fanned(nodes, join), items, workbench=bench).result(5)) >= count
+
+
+def test_branches_that_all_finish_in_one_moment_are_all_handed_on(bench, nodes):
+    """More of them than a live run keeps entries, and none is stored yet when the Plan looks."""
+    items = [str(number) for number in range(10 * RECENT)]
+    assert wb.start(fanned(nodes), items, workbench=bench).result(20) == [f"did {item}" for item in items]
 
 
 def test_a_join_that_cannot_be_satisfied_fails_loudly(bench, nodes):

@@ -7,7 +7,7 @@ reads the log.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from workbench.errors import RecordCorrupt
@@ -111,9 +111,13 @@ class DataPlane:
             self.bus.publish(RUN_TOPIC, lifetime_id, {"type": "entry", "seq": seq})
 
     async def entries(self, lifetime_id: str, *, after: int = 0, kinds: Sequence[str] | None = None) -> list[AnyEntry]:
-        """The decoded entries of a lifetime with a sequence number above `after`."""
-        query = Query(lifetime_ids=[lifetime_id], after_seq=after, kinds=kinds)
-        return [decode_entry(stored) async for stored in self.state.read(query)]
+        """The decoded entries of a lifetime with a sequence number above `after`, all at once: a long record is better read one by one."""
+        return [entry async for entry in self.read(lifetime_id, after=after, kinds=kinds)]
+
+    async def read(self, lifetime_id: str, *, after: int = 0, kinds: Sequence[str] | None = None) -> AsyncIterator[AnyEntry]:
+        """The decoded entries of a lifetime with a sequence number above `after`, one by one."""
+        async for stored in self.state.read(Query(lifetime_ids=[lifetime_id], after_seq=after, kinds=kinds)):
+            yield decode_entry(stored)
 
     async def entry(self, lifetime_id: str, seq: int) -> AnyEntry:
         """One entry."""

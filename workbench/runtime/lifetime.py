@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -61,6 +61,8 @@ class Lifetime:
         self.conversation: list[Message] = []
         self.recorded_calls: dict[str, ToolCall] = {}
         """Outcomes of calls made by executions that have not finished, by call id."""
+        self._calls_of: dict[str, list[str]] = {}
+        """The ids of those calls, by execution."""
         self.answers: dict[str, HitlResponse] = {}
         """Decisions already in the record, by request id."""
         self.asked: dict[str, asyncio.Future[HitlResponse]] = {}
@@ -88,21 +90,20 @@ class Lifetime:
         self._flush: asyncio.Task[None] | None = None
         self._moment: asyncio.TimerHandle | None = None
 
-    def replay(self, entries: Iterable[AnyEntry]) -> None:
-        """Take in what the record already holds, in one pass."""
-        calls: dict[str, dict[str, ToolCall]] = {}
-        for entry in entries:
-            apply(self.state, entry)
-            self._remember(entry)
-            if self.guard is not None:
-                self.guard.note(entry)
-            if isinstance(entry, ToolCallEntry) and entry.phase == "outcome":
-                calls.setdefault(entry.links.parent_exec_id or "", {})[entry.header.exec_id] = entry.call
-            elif isinstance(entry, TaskExecution) and entry.phase == "finished":
-                calls.pop(entry.header.exec_id, None)
-            elif isinstance(entry, HitlEvent) and entry.response is not None:
-                self.answers[entry.response.request_id] = entry.response
-        self.recorded_calls = {call_id: call for group in calls.values() for call_id, call in group.items()}
+    def take_in(self, entry: AnyEntry) -> None:
+        """Take in an entry that the record already holds. Of calls, the outcomes are kept until their Task has finished."""
+        apply(self.state, entry)
+        self._remember(entry)
+        if self.guard is not None:
+            self.guard.note(entry)
+        if isinstance(entry, ToolCallEntry) and entry.phase == "outcome":
+            self.recorded_calls[entry.header.exec_id] = entry.call
+            self._calls_of.setdefault(entry.links.parent_exec_id or "", []).append(entry.header.exec_id)
+        elif isinstance(entry, TaskExecution) and entry.phase == "finished":
+            for call_id in self._calls_of.pop(entry.header.exec_id, ()):
+                del self.recorded_calls[call_id]
+        elif isinstance(entry, HitlEvent) and entry.response is not None:
+            self.answers[entry.response.request_id] = entry.response
 
     def header(self, exec_id: str, name: str, status: Status, **more: Any) -> Header:
         """A header with what all entries of this lifetime share."""
@@ -171,8 +172,9 @@ class Lifetime:
                 self.task.cancel()
 
     async def entry(self, seq: int) -> AnyEntry:
-        """One of this lifetime's entries."""
-        return self._recent.get(seq) or await self.plane.entry(self.journal.lifetime_id, seq)
+        """One of this lifetime's entries, stored or not."""
+        known = self._recent.get(seq) or next((entry for entry in self._unseen if entry.seq == seq), None)
+        return known or await self.plane.entry(self.journal.lifetime_id, seq)
 
     def borrow_thread(self) -> ToolThread:
         """The run's thread for synchronous nodes, or another one while a node of another branch has it."""

@@ -450,7 +450,7 @@ class Run:
         raise kind(state.error.message, run=self, error_code=state.error.code)
 
     async def _catch_up(self) -> RunState:
-        for entry in await self.workbench.plane.entries(self.id, after=self._state.seq):
+        async for entry in self.workbench.plane.read(self.id, after=self._state.seq):
             if entry.seq > self._state.seq:  # else another reader of this run was faster
                 apply(self._state, entry)
         return self._state

@@ -155,17 +155,18 @@ class Workbench:
             for entry in each:
                 journals[-1].add(entry)
         life = self._lifetime(binding, journals[0])
-        life.replay(entries)
+        for entry in entries:
+            life.take_in(entry)
         life.forked = True
         await self.plane.commit(*journals)
         return self._drive(life)
 
     async def _taken_up(self, run_id: str, binding: Binding, lease: Lease) -> Lifetime:
         """The lifetime as its record stands, with the entry that says who goes on with it."""
-        entries = await self.plane.entries(run_id)
         seq, head = await self.store.head(run_id)
         life = self._lifetime(binding, Journal(run_id, epoch=lease.epoch, seq=seq, head=head))
-        life.replay(entries)
+        async for entry in self.plane.read(run_id):
+            life.take_in(entry)
         if life.state.terminal:
             raise UserError(f"run {run_id} has ended ({life.state.status}); there is nothing to resume")
         life.write(
