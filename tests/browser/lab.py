@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from tests.notebook.kernel import isolated
 
-OUT = Path(__file__).resolve().parents[2] / "out" / "lab"
+OUT = Path(__file__).resolve().parents[2] / "out" / "screenshots"
 """Where screenshots go."""
 
 SETTINGS = {
@@ -150,8 +150,9 @@ class NotebookPage:
 
 
 @contextmanager
-def serve(place: Path) -> Iterator[Lab]:
-    """A server with an empty root directory and everything it writes under `place`; ended by its own id."""
+def serve(place: Path, app: str = "jupyterlab") -> Iterator[Lab]:
+    """A server with an empty root directory and everything it writes under `place`; ended by its own id. `app` is the module it runs:
+    `jupyterlab` or `notebook`."""
     root, home = place / "root", place / "home"
     for directory in (root, home):
         directory.mkdir(parents=True)
@@ -172,12 +173,13 @@ def serve(place: Path) -> Iterator[Lab]:
         f"--ServerApp.root_dir={root}",
         f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
     ]
     with (place / "server.log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=isolated(home), cwd=root, stdout=log, stderr=log)
+        server = subprocess.Popen([sys.executable, "-m", app, *options], env=isolated(home), cwd=root, stdout=log, stderr=log)
         try:
             lab = Lab(f"http://127.0.0.1:{port}", token, root, home)
             _wait(lab, server, place / "server.log")
@@ -204,11 +206,12 @@ def _wait(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def opened(lab: Lab, browser: Browser, name: str, theme: str = "JupyterLab Light") -> Iterator[NotebookPage]:
-    """A notebook of the server in a page of its own, its kernel ready; the kernel is ended with it."""
+def opened(lab: Lab, browser: Browser, name: str, theme: str = "JupyterLab Light", within: str = "lab/tree") -> Iterator[NotebookPage]:
+    """A notebook of the server in a page of its own, its kernel ready; the kernel is ended with it. `within` is where the server has it:
+    `lab/tree` for JupyterLab, `notebooks` for Notebook 7."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     try:
-        page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
+        page.goto(f"{lab.url}/{within}/{name}?token={lab.token}&reset")
         page.wait_for_function(READY, timeout=60_000)
         made = NotebookPage(page)
         made.theme(theme)

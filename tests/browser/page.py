@@ -1,6 +1,6 @@
 """Pages that host a view outside Jupyter: the live widget with a stand-in for anywidget's model, and the static HTML as it is.
 
-`python -m tests.browser.page [sample …]` draws every sample in light and dark, wide and narrow, into out/.
+`python -m tests.browser.page [sample …]` draws every sample in light and dark, wide and narrow, into out/screenshots/.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ def show(page: Page, html: str) -> None:
 
 
 def main() -> None:
-    out = ROOT / "out"
-    out.mkdir(exist_ok=True)
+    out = ROOT / "out" / "screenshots"
+    out.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         for theme in ("light", "dark"):
-            for width in (1080, 420):
+            for width in (1600, 1080, 500):
                 page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme=theme)  # type: ignore[arg-type]
                 for name in sys.argv[1:] or SAMPLES:
                     view = view_of(SAMPLES[name]()).full()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -64,6 +65,37 @@ def run_cell(notebook: NotebookPage, *numbers: int) -> str:
         notebook.run_cell(number)
         notebook.done(number)
     return "".join("".join(output.get("text", "")) for output in notebook.outputs(numbers[-1]))
+
+
+@pytest.fixture
+def notebook_7(tmp_path: Path) -> Iterator[Lab]:
+    with serve(tmp_path, "notebook") as running:
+        yield running
+
+
+def test_in_notebook_7_too_a_tool_is_allowed_for_a_run_and_the_run_looked_through(notebook_7: Lab, browser: Browser) -> None:
+    notebook_7.write("seven.ipynb", SETUP, TOOL, "%%agent -m model -o run\nSend ten to each", "run.view()")
+    with opened(notebook_7, browser, "seven.ipynb", within="notebooks") as notebook:
+        run_cell(notebook, 0, 1)
+        notebook.run_cell(2)
+        page = notebook.page
+        card = page.locator(".wb-run .ask.open")
+        expect(card).to_contain_text("'ana'", timeout=30_000)
+        notebook.shot("notebook7-waiting")
+        card.get_by_role("button", name="Always allow this tool").click()
+        notebook.done(2)
+        expect(page.locator("section").first).to_contain_text("with all further calls of this tool in this run")
+        notebook.run_cell(3)
+        view = page.locator(".wb-run")
+        expect(view).to_contain_text("done")
+        for tab, told in (("Graph", "Been at: task_user"), ("Messages", "Send ten to each"), ("Record", "entries; press one to read it")):
+            view.get_by_role("tab", name=tab).click()
+            expect(view.get_by_role("tabpanel")).to_contain_text(told)
+            notebook.page.wait_for_timeout(300)
+            view.scroll_into_view_if_needed()
+            notebook.shot(f"notebook7-{tab.lower()}")
+        view.locator("button.line").nth(3).click()
+        expect(view.locator(".entry")).to_contain_text('"schema": "workbench.envelope/1"')
 
 
 def test_approve_edit_kill_reject_and_nothing_is_done_twice(lab: Lab, browser: Browser) -> None:
