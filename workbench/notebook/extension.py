@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.notebook.history import HistoryMagics
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
 from workbench.notebook.session import NotebookSession
 from workbench.runtime.run import Run, set_presenters
 from workbench.tools.tool import Tool
 
-MAGICS = "WorkbenchMagics"
+MAGICS = ("WorkbenchMagics", "HistoryMagics")
 
 
 def load(ip: Any) -> None:
     """Register the magics, the cell transformer and the displays. Loading twice changes nothing; nothing is printed."""
-    if MAGICS in ip.magics_manager.registry:
+    if MAGICS[0] in ip.magics_manager.registry:
         return
     session = NotebookSession(ip)
-    ip.register_magics(WorkbenchMagics(ip, session))
+    ip.register_magics(WorkbenchMagics(ip, session), HistoryMagics(ip, session))
     ip.input_transformers_cleanup.append(awaited_cell)
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
@@ -26,12 +27,13 @@ def load(ip: Any) -> None:
 
 def unload(ip: Any) -> None:
     """Take away what `load` added. Tools, the agent and its runs go on existing for whoever holds them."""
-    magics = ip.magics_manager.registry.pop(MAGICS, None)
-    if magics is None:
+    registered = [ip.magics_manager.registry.pop(name, None) for name in MAGICS]
+    if None in registered:
         return
-    for kind, names in magics.magics.items():
-        for name in names:
-            ip.magics_manager.magics[kind].pop(name, None)
+    for magics in registered:
+        for kind, names in magics.magics.items():
+            for name in names:
+                ip.magics_manager.magics[kind].pop(name, None)
     ip.input_transformers_cleanup.remove(awaited_cell)
     ip.display_formatter.ipython_display_formatter.pop(Run)
     ip.display_formatter.mimebundle_formatter.pop(Tool)

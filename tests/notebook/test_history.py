@@ -1,0 +1,79 @@
+"""`%runs`, `%approve` and `%fork` in a real kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.notebook.kernel import Kernel
+from tests.notebook.test_magics import usage_error
+
+PAYING = '''
+import workbench as wb
+
+paid = []
+
+
+@wb.tool(approval=True)
+def pay(amount: int) -> int:
+    """Pay."""
+    paid.append(amount)
+    return amount
+
+
+def asks(task, code="finish(pay(amount=3))"):
+    """A run that waits for a person."""
+    global run
+    run = wb.Agent(wb.models.Scripted(["```python\\n" + code + "\\n```"] * 2, name="clerk"), tools=[pay]).start(task)
+    while not run.pending:
+        pass
+'''
+
+
+@pytest.fixture
+def paying(notebook: Kernel) -> Kernel:
+    notebook.run(PAYING).done()
+    notebook.run("for old in wb.runs(1000):\n    for request in old.pending:\n        request.stop()").done()
+    return notebook
+
+
+def test_runs_are_found_by_status_text_model_and_tool(paying: Kernel) -> None:
+    paying.run("asks('pay the gardener'); run.pending[0].approve(); run.result(); asks('pay the baker')").done()
+    found = "list(get_ipython().run_line_magic('runs', {!r})['title'])"
+    assert paying.value(found.format("-s waiting")) == ["pay the baker"]
+    assert paying.value(found.format("-t GARDENER -l 1")) == ["pay the gardener"]
+    assert paying.value(found.format("-m clerk --tool pay -l 1")) == ["pay the gardener"], "the baker's call has not been made"
+    assert paying.value(found.format("-m nobody")) == []
+
+
+def test_the_only_waiting_run_is_approved_with_other_arguments(paying: Kernel) -> None:
+    paying.run("asks('pay')").done()
+    assert "May it? Yes." in paying.run("%approve --value '{\"amount\": 2}' --note 'less will do'").done().printed
+    assert paying.value("(run.result(10), paid)") == (2, [2])
+
+
+def test_a_call_is_rejected_with_a_note(paying: Kernel) -> None:
+    code = "try:\n  pay(amount=1)\nexcept Exception as error:\n  finish(str(error))"
+    paying.run(f"asks('pay', {code!r})").done()
+    paying.run("%approve --reject --note 'not today'").done()
+    assert paying.value("(run.result(10), paid)") == ("ToolDenied: notebook refused the call of 'pay': not today", [])
+
+
+def test_what_cannot_be_decided_is_told_in_one_line(paying: Kernel) -> None:
+    assert usage_error(paying.run("%approve")) == "0 runs wait for a person"
+    paying.run("asks('pay')").done()
+    assert "there is no number 2" in usage_error(paying.run("%approve -n 2"))
+    assert "--value is JSON" in usage_error(paying.run("%approve --value nothing"))
+    assert "there is no run" in usage_error(paying.run("%approve zzz"))
+
+
+def test_a_fork_runs_the_cells_code_in_place_of_the_step(paying: Kernel) -> None:
+    paying.run("asks('pay'); run.pending[0].approve(); run.result()").done()
+    paying.run("spare = wb.models.Scripted([])").done()
+    refused = paying.run("get_ipython().run_cell_magic('fork', f'{run.id} --step 1 -m spare', 'finish(1)')")
+    assert "may make them happen again" in f"{refused.errors}{refused.error}"
+    forked = paying.run(
+        "get_ipython().run_cell_magic('fork', f'{run.id} --step 1 -m spare --confirm -o other', 'finish(len(\"abc\"))')"
+    ).done()
+    assert forked.errors == ""
+    assert paying.value("(other.result(10), run.value, paid)") == (3, 3, [3])
+    assert paying.value("wb.frames.runs(run=other)['forked_from'][0] == run.id") is True

@@ -1,0 +1,184 @@
+"""Magics over runs that are in the store: find them, decide what they wait for, begin one anew from its middle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pandas as pd
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from workbench import frames
+from workbench.current import current
+from workbench.errors import UnknownRun, UserError
+from workbench.notebook.session import NotebookSession
+from workbench.runtime.run import Pending, Run
+from workbench.tools.tool import Tool
+
+T = TypeVar("T")
+
+SHOWN = ["run_id", "title", "status", "started_at", "duration_s", "model", "tasks", "tool_calls", "cost_usd", "forked_from"]
+
+
+@magics_class
+class HistoryMagics(Magics):
+    """`%runs`, `%approve` and `%fork`."""
+
+    def __init__(self, shell: Any, session: NotebookSession) -> None:
+        super().__init__(shell)
+        self._session = session
+        self._variables: dict[str, Any] = shell.user_ns
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("-s", "--status", help="only runs with this status, such as waiting, failed or interrupted")
+    @argument("-t", "--text", help="only runs whose task has this text in it; upper and lower case are the same")
+    @argument("-m", "--model", help="only runs of a model whose name has this text in it")
+    @argument("--tool", help="only runs that have called this tool")
+    @argument("-l", "--limit", type=int, default=20, help="how many, the newest first (default: 20)")
+    @line_magic
+    def runs(self, line: str) -> pd.DataFrame:
+        """The runs of this store as a DataFrame, the newest first.
+
+        %runs --status waiting
+        %runs -t penguins --tool measurements -l 5
+        """
+        return _checked(lambda: _found(parse_argstring(self.runs, line)))
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("run", nargs="?", help="a run's id, or a beginning of it (default: the only run that waits)")
+    @argument("-n", "--number", type=int, default=1, help="which of the run's requests, counted from 1 (default: 1)")
+    @argument("--reject", action="store_true", help="refuse the call instead")
+    @argument("--note", help="what to tell whoever asked, in quotes")
+    @argument("--value", help="the answer to a question, or other arguments for a call, as JSON in quotes")
+    @line_magic
+    def approve(self, line: str) -> None:
+        """Decide what a run waits for: let a call be made, answer a question, let a paused run go on.
+
+        %approve
+        %approve 4f21a0c3 --value '{"amount": 10}' --note "less will do"
+        %approve 4f21a0c3 --reject --note "not today"
+        """
+        _checked(lambda: _decide(parse_argstring(self.approve, line)))
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("run", help="a run's id, or a beginning of it")
+    @argument("--step", type=int, required=True, help="the agent's step that is taken again")
+    @argument("--prompt", help="go on as if the task had been this text, in quotes")
+    @argument("-m", "--model", help="provider:name, or a variable that holds a model (default: the run's own)")
+    @argument("--confirm", action="store_true", help="what has happened after the point and is not idempotent may happen again")
+    @argument("-o", "--output", help="a variable that is bound to the new run")
+    @line_cell_magic
+    def fork(self, line: str, cell: str | None = None) -> Run:
+        """Begin a new run with what another has recorded, and go on live from one of its steps. The other run stays as it is.
+
+        As `%%fork`, the cell's text is the code that the step runs instead of what the model wrote.
+
+            %%fork 4f21a0c3 --step 3 -o corrected
+            rows = rows[:10]
+            finish(len(rows))
+        """
+        return _checked(lambda: self._forked(parse_argstring(self.fork, line), cell))
+
+    def _forked(self, args: Any, code: str | None) -> Run:
+        run = current().open(args.run)
+        objects: dict[str, Any] = {} if args.model is None else {"model": self._variables.get(args.model, args.model)}
+        if tools := self._tools_of(run):
+            objects["tools"] = tools
+        begun = run.fork(step=args.step, code=code, prompt=_unquoted(args.prompt), confirm=args.confirm, **objects)
+        if args.output is not None:
+            self._variables[args.output] = begun
+        return begun
+
+    def _tools_of(self, run: Run) -> list[Any]:
+        """The run's tools, as far as the notebook has them: of its `%%tool` cells, or in variables."""
+        manifest = run.state.manifest
+        names = [tool["name"] for tool in manifest.resources["tools"]] if manifest is not None else []
+        here = [self._session.tools.get(name, self._variables.get(name)) for name in names]
+        return [tool for tool in here if callable(tool) or isinstance(tool, Tool)]
+
+
+def _found(args: Any) -> pd.DataFrame:
+    found = frames.runs()
+    for column, text in (("title", _unquoted(args.text)), ("model", _unquoted(args.model))):
+        if text is not None:
+            found = found[found[column].str.contains(text, case=False, regex=False, na=False)]
+    if args.status is not None:
+        found = found[found["status"] == args.status]
+    if args.tool is not None:
+        calls = frames.tool_calls()
+        found = found[found["run_id"].isin(calls.loc[calls["tool"] == args.tool, "run_id"])]
+    return found.iloc[::-1][SHOWN].head(max(0, args.limit)).reset_index(drop=True)
+
+
+def _decide(args: Any) -> None:
+    pending = _pending(args.run, args.number)
+    value, note = _json(args.value), _unquoted(args.note)
+    kind = pending.request.kind
+    if args.reject:
+        pending.stop(note=note, actor="notebook") if kind == "pause" else pending.reject(note, actor="notebook")
+    elif kind == "approval":
+        pending.approve(value, note=note, actor="notebook")
+    elif kind == "question":
+        if args.value is None:
+            raise UserError(f"{pending.title!r} wants an answer: --value '…', as JSON")
+        pending.answer(value, note=note, actor="notebook")
+    elif kind == "pause":
+        pending.unpause(note=note, actor="notebook")
+    else:
+        raise UserError(
+            f"{pending.title} Say it in code: pending = wb.open({pending.run.id[:8]!r}).pending[{args.number - 1}], then "
+            "pending.happened(result), pending.did_not_happen() or pending.stop()"
+        )
+    print(f"run {pending.run.id[:8]}: {pending.title} {'No' if args.reject else 'Yes'}.")  # noqa: T201 - a magic says what it did
+
+
+def _pending(run_id: str | None, number: int) -> Pending:
+    """The request that is meant.
+
+    Raises:
+        UserError: there is none, or it is not clear which.
+    """
+    if run_id is None:
+        waiting = [run for run in current().runs(limit=1_000) if run.pending]
+        if len(waiting) != 1:
+            listed = "".join(f"\n  {run.id[:8]}  {run.title}: {run.pending[0].title}" for run in waiting)
+            raise UserError(
+                f"{len(waiting)} runs wait for a person"
+                + (f"; say which, such as %approve {waiting[0].id[:8]}:{listed}" if waiting else "")
+            )
+        (run,) = waiting
+    else:
+        run = current().open(run_id)
+    asked = run.pending
+    if not 1 <= number <= len(asked):
+        raise UserError(f"run {run.id[:8]} is {run.status} and waits for {len(asked)} decisions; there is no number {number}")
+    return asked[number - 1]
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(_unquoted(text) or "")
+    except ValueError as error:
+        raise UserError(f"--value is JSON, such as '{{\"amount\": 10}}' or '\"yes\"'; {text!r} is not: {error}") from error
+
+
+def _unquoted(text: str | None) -> str | None:
+    """IPython leaves the quotes of an argument in place."""
+    quoted = text is not None and len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted and text is not None else text
+
+
+def _checked(work: Callable[[], T]) -> T:
+    """A mistake in how a magic is used is one line, not a traceback."""
+    try:
+        return work()
+    except (UserError, UnknownRun) as error:
+        raise UsageError(str(error)) from error
