@@ -66,7 +66,15 @@ def seen(home: Path) -> dict[str, Any]:
 
 
 def test_loading_adds_the_magics_and_unloading_leaves_ipython_as_it_was(seen: dict[str, Any]) -> None:
-    assert set(seen["loaded"]["magics"]) - set(seen["before"]["magics"]) == {"tool", "agent", "_agent_awaited", "runs", "approve", "fork"}
+    assert set(seen["loaded"]["magics"]) - set(seen["before"]["magics"]) == {
+        "tool",
+        "agent",
+        "_agent_awaited",
+        "runs",
+        "approve",
+        "replay",
+        "fork",
+    }
     assert seen["before"] == seen["after"]
 
 

@@ -1,4 +1,4 @@
-"""`%runs`, `%approve` and `%fork` in a real kernel."""
+"""`%runs`, `%approve`, `%replay` and `%fork` in a real kernel."""
 
 from __future__ import annotations
 
@@ -77,3 +77,13 @@ def test_a_fork_runs_the_cells_code_in_place_of_the_step(paying: Kernel) -> None
     assert forked.errors == ""
     assert paying.value("(other.result(10), run.value, paid)") == (3, 3, [3])
     assert paying.value("wb.frames.runs(run=other)['forked_from'][0] == run.id") is True
+
+
+def test_a_playback_calls_nothing_and_needs_a_page(paying: Kernel) -> None:
+    paying.run("asks('pay'); run.pending[0].approve(); run.result()").done()
+    assert "needs a page" in usage_error(paying.run("get_ipython().run_line_magic('replay', run.id)"))
+    slow = "get_ipython().kernel._allow_stdin = True\nget_ipython().run_line_magic('replay', f'{run.id} --speed 0')"
+    assert "a number above 0" in usage_error(paying.run(slow))
+    played = paying.run(slow.replace("--speed 0", "--speed 1000")).done()
+    assert any("application/vnd.jupyter.widget-view+json" in display for display in played.displays)
+    assert paying.value("paid") == [3]

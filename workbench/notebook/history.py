@@ -1,4 +1,4 @@
-"""Magics over runs that are in the store: find them, decide what they wait for, begin one anew from its middle."""
+"""Magics over runs that are in the store: find them, decide what they wait for, play one back, begin one anew from its middle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = ["run_id", "title", "status", "started_at", "duration_s", "model", "task
 
 @magics_class
 class HistoryMagics(Magics):
-    """`%runs`, `%approve` and `%fork`."""
+    """`%runs`, `%approve`, `%replay` and `%fork`."""
 
     def __init__(self, shell: Any, session: NotebookSession) -> None:
         super().__init__(shell)
@@ -64,6 +64,19 @@ class HistoryMagics(Magics):
         %approve 4f21a0c3 --reject --note "not today"
         """
         _checked(lambda: _decide(parse_argstring(self.approve, line)))
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("run", help="a run's id, or a beginning of it")
+    @argument("--speed", type=float, default=1.0, help="how many seconds of the run pass in one (default: 1)")
+    @line_magic
+    def replay(self, line: str) -> None:
+        """Show a stored run as if it happened now. Nothing is run, called or asked again.
+
+        %replay 4f21a0c3 --speed 10
+        """
+        args = parse_argstring(self.replay, line)
+        _checked(lambda: self._session.play(current().open(args.run), args.speed))
 
     @no_var_expand
     @magic_arguments()

@@ -9,7 +9,7 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.drawing import Drawing
+from workbench.notebook.pages import Pages
+from workbench.notebook.playback import played
 from workbench.runtime.run import Run
 from workbench.tools.tool import ATTRIBUTE, Tool
 
@@ -171,6 +173,18 @@ class NotebookSession:
             raise UserError("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
         self._watch(self._draw(run, interactive=True), keep=True)
 
+    def play(self, run: Run, speed: float) -> None:
+        """Show a stored run as if it happened now; nothing is run, called or asked again.
+
+        Raises:
+            UserError: there is no page to show it in, or nothing to play, or the speed is none.
+        """
+        if not _loop_is_running() or self._headless():
+            raise UserError("a playback needs a page to be drawn in; run.show() draws the run as it stands in the record")
+        playing = played(run.entries(), speed=speed, pages=Pages(run).page)
+        display(playing.widget)
+        self._keep(playing.watch())
+
     def display_run(self, run: Run) -> None:
         """A run as a cell's value: drawn, unless this very cell has drawn it already."""
         if self._drawn != (run.id, self._ip.execution_count):
@@ -195,7 +209,10 @@ class NotebookSession:
         return run
 
     def _watch(self, drawing: Drawing, *, keep: bool = False) -> asyncio.Task[None]:
-        watching = asyncio.get_running_loop().create_task(drawing.follow() if keep else drawing.watch())
+        return self._keep(drawing.follow() if keep else drawing.watch())
+
+    def _keep(self, view: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        watching = asyncio.get_running_loop().create_task(view)
         self._tasks.add(watching)
         watching.add_done_callback(self._watched)
         return watching
