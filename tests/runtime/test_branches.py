@@ -197,6 +197,32 @@ def test_enough_branches_are_enough(bench, nodes, delays, join, count):
     assert len(wb.start(fanned(nodes, join), items, workbench=bench).result(5)) >= count
 
 
+def test_a_cycle_around_a_fork_counts_its_rounds_in_the_branches_too(bench):
+    @wb.task
+    async def begin(rounds):
+        return {"rounds": rounds, "items": ["a", "b"]}
+
+    @wb.plan
+    async def split(given):
+        return wb.PlanResult.each("work", given.value["items"])
+
+    @wb.task
+    async def work(item):
+        return item
+
+    @wb.plan
+    async def gather(given):
+        return "End" if given.dispatched["begin"] == 3 else "begin"
+
+    edges = [("Start", "begin"), ("begin", "split"), ("split", "work", "PARALLEL"), Edge("work", "gather", "JOIN")]
+    graph = wb.AgentGraph("rounds", nodes=[begin, split, work, gather], edges=[*edges, ("gather", "begin"), ("gather", "End")])
+    run = wb.start(graph, 3, workbench=bench)
+    run.result(10)
+    rounds = [(e.header.name, e.header.iteration_idx) for e in run.entries() if e.kind == "plan_execution" or e.phase == "started"]
+    assert [number for name, number in rounds if name == "work"] == [0, 0, 1, 1, 2, 2]
+    assert [number for name, number in rounds if name == "gather"] == [0, 1, 2]
+
+
 def test_branches_that_all_finish_in_one_moment_are_all_handed_on(bench, nodes):
     """More of them than a live run keeps entries, and none is stored yet when the Plan looks."""
     items = [str(number) for number in range(10 * RECENT)]

@@ -10,6 +10,9 @@ from workbench.record.values import ErrorInfo, Status
 Path = tuple[str, ...]
 """The branches something runs in, from the outside in: `id/number` of the Plan that forked and the branch."""
 
+Place = tuple[str, tuple[int, ...]]
+"""A node and the numbers of the branches it is in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextRef:
@@ -114,3 +117,8 @@ def fork_of(branch: str) -> str:
 def branch_number(branch: str) -> int:
     """A branch's number in its fork."""
     return int(branch.rpartition("/")[2])
+
+
+def place_of(name: str, path: Path) -> Place:
+    """A node, and the numbers of the branches it is in: where it stands, whichever round of a cycle has made the forks."""
+    return name, tuple(branch_number(branch) for branch in path)

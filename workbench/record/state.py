@@ -27,7 +27,7 @@ from workbench.record.envelope import (
     TaskExecution,
     ToolCallEntry,
 )
-from workbench.record.refs import CallRef, ChoiceRef, EndRef, ForkRef, NextRef, Path, PauseRef, TaskRef, fork_of
+from workbench.record.refs import CallRef, ChoiceRef, EndRef, ForkRef, NextRef, Path, PauseRef, Place, TaskRef, fork_of, place_of
 from workbench.record.statistics import Statistics
 from workbench.record.values import TERMINAL, ErrorInfo, LifetimeStatus, Payload, nano_dollars
 from workbench.record.verdicts import measure_use, take_verdict, unpause
@@ -72,8 +72,8 @@ class RunState:
     """Chosen, and not yet dispatched, by the Plan's exec id."""
     dispatched: dict[str, int] = field(default_factory=dict)
     """How many times each node has been dispatched."""
-    visits: dict[tuple[str, Path], int] = field(default_factory=dict)
-    """The same, by node and branch: what `iteration_idx` counts."""
+    visits: dict[Place, int] = field(default_factory=dict)
+    """The same, by node and the numbers of its branches, whichever fork made them: what `iteration_idx` counts, cycles around a fork too."""
     forks: dict[str, ForkRef] = field(default_factory=dict)
     """Open forks, by the exec id of the Plan that forked."""
     expired: set[str] = field(default_factory=set)
@@ -260,7 +260,7 @@ def _started(state: RunState, entry: TaskExecution) -> None:
         index=index,
     )
     if again is None:
-        place = (header.name, header.branch_path)
+        place = place_of(header.name, header.branch_path)
         state.dispatched[header.name] = state.dispatched.get(header.name, 0) + 1
         state.visits[place] = state.visits.get(place, 0) + 1
 

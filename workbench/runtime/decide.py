@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from workbench.graph.edges import START, Edge, Join
 from workbench.graph.graph import AgentGraph
-from workbench.record.refs import ChoiceRef, EndRef, NextRef, Path, TaskRef, branch_number
+from workbench.record.refs import ChoiceRef, EndRef, NextRef, Path, TaskRef, branch_number, place_of
 from workbench.record.state import RunState
 from workbench.record.values import ErrorInfo, make_id
 
@@ -193,7 +193,7 @@ def _start(state: RunState, edge: Edge, choice: ChoiceRef | None, item: NextRef)
         edge=edge.id,
         input_id=input_id,
         exec_id=make_id(state.lifetime_id, input_id, 1),
-        iteration_idx=state.visits.get((item.name, item.branch), 0),
+        iteration_idx=state.visits.get(place_of(item.name, item.branch), 0),
     )
 
 
