@@ -73,7 +73,7 @@ class RunState:
     dispatched: dict[str, int] = field(default_factory=dict)
     """How many times each node has been dispatched."""
     visits: dict[Place, int] = field(default_factory=dict)
-    """The same, by node and the numbers of its branches, whichever fork made them: what `iteration_idx` counts, cycles around a fork too."""
+    """The same, by node and the numbers of its branches, whichever fork made them: what `iteration_idx` counts, around forks too."""
     forks: dict[str, ForkRef] = field(default_factory=dict)
     """Open forks, by the exec id of the Plan that forked."""
     expired: set[str] = field(default_factory=set)
