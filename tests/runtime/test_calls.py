@@ -442,6 +442,7 @@ def test_a_task_cut_off_that_is_not_idempotent_is_asked_about(benches, decision)
     run = second.resume(run_id, **objects, resources=done)
     until(lambda: run.pending)
     pending = run.pending[0]
+    assert pending.args == {"value": None}, "what the Task was given"
     if decision == "stop":
         pending.stop()
         with pytest.raises(RunStopped):

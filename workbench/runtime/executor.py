@@ -49,10 +49,10 @@ class Executor:
         try:
             task = life.graph.task(ref.name)
             value = await self._input(life, ref)
-            if task.input is not None:
-                value = task.input.given_to(task.name, value)
-            settled = await self._settle(life, ref, context) if cut_off and not task.idempotent else None
+            settled = await self._settle(life, ref, value, context) if cut_off and not task.idempotent else None
             if settled is None:
+                if task.input is not None:
+                    value = task.input.given_to(task.name, value)
                 returned = plain(await self._limited(life, task, value, context))
                 if task.output is not None:
                     returned = plain(task.output.returned_by(task.name, returned))
@@ -197,10 +197,12 @@ class Executor:
             raise outcome.error
         return outcome.value
 
-    async def _settle(self, life: Lifetime, ref: TaskRef, context: TaskContext) -> Payload | None:
-        """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run."""
+    async def _settle(self, life: Lifetime, ref: TaskRef, value: Any, context: TaskContext) -> Payload | None:
+        """A non-idempotent Task that a crash cut off: the output a person says it had, or None if it has to run. The person is shown its
+        input, since other branches may run the same Task."""
+        about = await life.plane.payload({"value": value})
         with context.limits.off_the_clock():
-            response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, Payload()), within=ref.exec_id)
+            response = await life.ask(unknown_outcome(life, ref.exec_id, ref.name, about), within=ref.exec_id)
         if response.decision == "stop":
             raise StopOrder(f"stopped by {response.actor}, who did not know whether {ref.name!r} had happened")
         return (response.value or Payload()) if response.decision == "happened" else None
