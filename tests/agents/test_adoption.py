@@ -161,10 +161,10 @@ def test_a_run_in_a_persons_sandbox_goes_on_in_another_process(bench, box, tmp_p
 
     async def break_off() -> None:
         # As a process that dies: its driver is cancelled as a shutdown would, and its lease is given up.
-        while "task_execute" not in bench._live[run.id].state.dispatched:  # noqa: ASYNC110 - there is no event for this
+        while "task_execute" not in bench.custody.get(run.id).life.state.dispatched:  # noqa: ASYNC110 - there is no event for this
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.15)
-        task = bench._live[run.id].task
+        task = bench.custody.get(run.id).task
         task.cancel()
         await asyncio.wait({task})
 

@@ -37,9 +37,9 @@ def broken_off(bench):
 
     async def break_off() -> None:
         # The lifetime has no event for this, and a test may look at it now and then.
-        while "task_execute" not in bench._live[run.id].state.dispatched:  # noqa: ASYNC110
+        while "task_execute" not in bench.custody.get(run.id).life.state.dispatched:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        task = bench._live[run.id].task
+        task = bench.custody.get(run.id).task
         task.cancel()
         await asyncio.wait({task})
 
@@ -117,7 +117,7 @@ def test_nobody_is_asked_after_a_resume_either(bench):
 
 async def break_off(bench, run):
     """What the death of its process leaves of a run."""
-    task = bench._live[run.id].task
+    task = bench.custody.get(run.id).task
     task.cancel()
     await asyncio.wait({task})
 

@@ -88,7 +88,7 @@ def test_a_run_goes_on_after_a_call_with_a_secret(login, passwords):
 
     async def break_off() -> None:
         await started.wait()
-        task = bench._live[run.id].task
+        task = bench.custody.get(run.id).task
         task.cancel()
         await asyncio.wait({task})
 

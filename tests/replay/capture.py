@@ -124,7 +124,7 @@ async def until(run: wb.Run, seq: int) -> None:
 
 async def broken_off(bench: wb.Workbench, run_id: str) -> None:
     """End the run's driver as the end of its process would."""
-    task = bench._live[run_id].task
+    task = bench.custody.get(run_id).task
     assert task is not None
     task.cancel()
     await asyncio.wait({task})

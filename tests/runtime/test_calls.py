@@ -393,7 +393,7 @@ def test_a_decision_that_a_faulty_process_put_into_the_inbox_hurts_nobody(benche
     assert run_sync(run.workbench.store.put_decision(InboxItem(request.request_id, run.id, wrong)))
     time.sleep(0.5)
     assert run.status == "waiting"
-    assert not run.workbench._housekeeping.done()
+    assert not run.workbench.custody._housekeeping.done()
     run.stop("nobody can answer it")
     with pytest.raises(RunStopped):
         run.result(5)

@@ -230,7 +230,7 @@ def test_a_fork_that_was_broken_off_is_resumed_like_any_run(benches):
     gate.clear()
     fork = run.fork(1, confirm=True)
     run_sync(asyncio.sleep(0.05))
-    task = bench._live[fork.id].task
+    task = bench.custody.get(fork.id).task
 
     async def break_off():
         task.cancel()

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 import workbench as wb
 from workbench.errors import ApprovalPending, RunFailed, RunStopped, UserError
+from workbench.graph.edges import Edge, Join
 from workbench.graph.nodes import human
 from workbench.loop import run_sync
 from workbench.ports import InboxItem
@@ -155,7 +156,7 @@ async def test_after_a_resume_with_bare_functions_edits_hold_and_the_tool_still_
         first.approve({"to": "eve"})
         while (second := await run.asked()).request.request_id == first.request.request_id:
             pass
-        task = bench._live[run.id].task
+        task = bench.custody.get(run.id).task
         task.cancel()
         await asyncio.sleep(0.1)
     again = bench.open(run.id).resume(tools=[send], model=model)
@@ -217,7 +218,7 @@ def break_off(bench, run):
     """What the death of its process leaves of a run."""
 
     async def cancel():
-        task = bench._live[run.id].task
+        task = bench.custody.get(run.id).task
         task.cancel()
         await asyncio.wait({task})
 
@@ -327,3 +328,48 @@ def test_the_command_line_of_another_process_decides(tmp_path, sent):
     assert run.result(10) == {"accept": True, "why": ""}
     assert "waits for nobody" in say("stop").stderr
     bench.close()
+
+
+def test_a_question_that_its_task_no_longer_waits_for_is_withdrawn(bench):
+    @wb.task(idempotent=True)
+    async def ask(value, ctx):
+        try:
+            return await asyncio.wait_for(ctx.ask_human("Well?"), 0.05)
+        except TimeoutError:
+            return "went on"
+
+    run = wb.start(wb.AgentGraph("hasty", nodes=[ask], edges=[("Start", "ask"), ("ask", "End")]), workbench=bench)
+    pending = asked(run)
+    assert run.result(5) == "went on"
+    with pytest.raises(UserError, match="does not ask"):
+        pending.answer("too late")
+    run.verify()
+
+
+def test_a_join_that_has_enough_withdraws_what_the_other_branches_ask(bench):
+    @wb.task(idempotent=True)
+    async def begin(value):
+        return value
+
+    @wb.plan
+    async def split(given):
+        return ["ask", "work"]
+
+    @wb.task(idempotent=True)
+    async def work(value):
+        await asyncio.sleep(0.05)
+        return "worked"
+
+    @wb.plan
+    async def gather(given):
+        return "last"
+
+    last = wb.task(name="last", idempotent=True)(lambda value: value)
+    edges = [("Start", "begin"), ("begin", "split"), ("split", "ask", "PARALLEL"), ("split", "work", "PARALLEL"), ("gather", "last")]
+    edges += [Edge(name, "gather", "JOIN", join=Join(strategy="any")) for name in ("ask", "work")]
+    nodes = [begin, split, human("ask", "Well?"), work, gather, last]
+    graph = wb.AgentGraph("either", nodes=nodes, edges=[*edges, ("last", "End")], final_policy="drain")
+    run = wb.start(graph, workbench=bench)
+    assert run.result(5) == ["worked"]
+    assert run.pending == []
+    run.verify()

@@ -92,6 +92,7 @@ class TaskOptions(TypedDict, total=False):
     timeout: float | None
     heartbeat_timeout: float | None
     idempotent: bool
+    parks: bool
     retries: RetryPolicy | int
     label: str | None
     input: Any
@@ -119,7 +120,9 @@ class Task:
 
     `timeout` is in seconds of running time (time spent waiting for a person is not counted); None means no limit. A Task with a
     `heartbeat_timeout` has to call `ctx.heartbeat()` at least that often. A Task that was cut off by a crash is run again on resume only if
-    it is `idempotent`; otherwise a person is asked whether its effect happened. `retries` says whether a Task that has failed runs again;
+    it is `idempotent`; otherwise a person is asked whether its effect happened. One that also `parks` is kept nowhere but in the record
+    while it waits for a person: its code is cancelled, and begun anew with the answer. That is for code that does nothing else meanwhile;
+    the Tasks of `wb.human` do. `retries` says whether a Task that has failed runs again;
     it is for its author to know that this is harmless; a number counts the attempts after the first.
 
     `input` and `output` are types that pydantic understands: the input is checked and converted before the code runs, and an output that
@@ -132,6 +135,7 @@ class Task:
     timeout: float | None
     heartbeat_timeout: float | None
     idempotent: bool
+    parks: bool
     retries: RetryPolicy
     label: str | None
     """What drawings show instead of the name."""
@@ -154,6 +158,8 @@ class Task:
         count = _positional(code, name)
         if count not in (1, 2):
             raise UserError(f"task {name!r} takes {count} arguments; write `def {name}(value)` or `def {name}(value, ctx)`")
+        if said.get("parks", False) and not said.get("idempotent", False):
+            raise UserError(f"task {name!r} parks, so its code is begun anew: say that it may be, with idempotent=True")
         retries = said.get("retries", 0)
         _set(
             self,
@@ -161,6 +167,7 @@ class Task:
             timeout=said.get("timeout"),
             heartbeat_timeout=said.get("heartbeat_timeout"),
             idempotent=said.get("idempotent", False),
+            parks=said.get("parks", False),
             retries=RetryPolicy(attempts=retries + 1) if isinstance(retries, int) else retries,
             label=said.get("label"),
             input=_shape(said, "input", self.run, 0, name, every=run is None),
@@ -288,7 +295,7 @@ def human(
         text = question(value) if callable(question) else question
         return await ctx.ask_human(text, schema=schema, about=value, timeout=timeout, default=default)
 
-    return Task(name=name, run=ask, idempotent=True)
+    return Task(name=name, run=ask, idempotent=True, parks=True)
 
 
 def pass_through(source: str, target: str) -> Plan:

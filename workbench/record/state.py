@@ -85,6 +85,8 @@ class RunState:
     open_calls: dict[str, CallRef] = field(default_factory=dict)
     requests: dict[str, HitlRequest] = field(default_factory=dict)
     """What a person has been asked and has not answered, by request id."""
+    asked_by: dict[str, str] = field(default_factory=dict)
+    """The running Task that asks, by request id; where it ends first, the question is withdrawn."""
     allowed: set[str] = field(default_factory=set)
     """The tools of which a person has said that no further call in this lifetime need be asked about."""
     pause: PauseRef | None = None
@@ -204,6 +206,7 @@ def _lifetime(state: RunState, entry: LifetimeEvent) -> None:
             state.choices.clear()
             state.unrouted.clear()
             state.requests.clear()
+            state.asked_by.clear()
             state.pause = None
         case _:
             assert_never(entry.phase)
@@ -219,6 +222,9 @@ def _task(state: RunState, entry: TaskExecution) -> None:
         raise _corrupt(entry, f"task {header.name!r} finished without having started")
     for call_id in [call_id for call_id, call in state.open_calls.items() if call.exec_id == header.exec_id]:
         del state.open_calls[call_id]
+    for request_id in [request_id for request_id, exec_id in state.asked_by.items() if exec_id == header.exec_id]:
+        del state.requests[request_id], state.asked_by[request_id]
+        _settle(state)
     state.totals.tasks += 1
     _count(state.totals, entry)
     measure_use(state, entry)
@@ -380,10 +386,13 @@ def _hitl(state: RunState, entry: HitlEvent) -> None:
         if entry.request is None:
             raise _corrupt(entry, "a request without its question")
         state.requests[entry.request.request_id] = entry.request
+        if entry.links.parent_exec_id in state.running:
+            state.asked_by[entry.request.request_id] = entry.links.parent_exec_id
     else:
         if entry.response is None:
             raise _corrupt(entry, "an answer without its decision")
         asked = state.requests.pop(entry.response.request_id, None)
+        state.asked_by.pop(entry.response.request_id, None)
         if asked is None:
             raise _corrupt(entry, f"request {entry.response.request_id} has no open question to answer")
         if entry.response.decision not in DECISIONS[asked.kind]:

@@ -79,7 +79,7 @@ async def take_in(bench: Workbench, file: bytes) -> str:
     fresh = [log for log in logs if not await _is_there(bench, log)]
     for ref, data in blobs.values():
         await bench.blobs.put(data, ref.media_type)
-    epochs = {log[0].lifetime_id: (await bench.claim(log[0].lifetime_id)).epoch for log in fresh}
+    epochs = {log[0].lifetime_id: (await bench.custody.claim(log[0].lifetime_id)).epoch for log in fresh}
     try:
         await bench.store.append([stored for log in fresh for stored in log], epochs)
     finally:

@@ -103,9 +103,12 @@ class TaskContext:
         try:
             yield
         finally:
-            task = self._life.state.unrouted.get(self.exec_id)
-            status = "CANCELLED" if task is None else task.status
-            logger.info("task %s finished: %s", self._ref.name, status, extra={**self._ids, "status": status})
+            if self._life.parking:
+                logger.info("task %s is parked", self._ref.name, extra=self._ids)
+            else:
+                task = self._life.state.unrouted.get(self.exec_id)
+                status = "CANCELLED" if task is None else task.status
+                logger.info("task %s finished: %s", self._ref.name, status, extra={**self._ids, "status": status})
 
     @property
     def lifetime_id(self) -> str:

@@ -33,13 +33,12 @@ class ControlPlane:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def drive(self, life: Lifetime) -> None:
-        """Go on from wherever the record stands until the lifetime has ended, or this process loses it.
-
-        `life.ended` is set at the very end, whatever the end is; `life.broken` says why there is none in the record.
-        """
+    async def drive(self, life: Lifetime) -> bool:
+        """Go on from wherever the record stands until the lifetime has ended, or this process loses it: then `life.broken` says why. True
+        if it is to be parked, since it only waits for people."""
+        parked = False
         try:
-            await self._to_the_end(life)
+            parked = await self._to_the_end(life)
         except StoreError as error:
             logger.error("run %s can no longer be written: %s", life.journal.lifetime_id, error)  # noqa: TRY400 - the error goes to the waiter
             life.broken = error
@@ -49,7 +48,6 @@ class ControlPlane:
         except asyncio.CancelledError:
             # The loop is shutting down or the workbench is closed: the record stays as it is, and the run can be resumed from it.
             life.broken = life.broken or WorkbenchError("its workbench was closed")
-            life.ended.set_result(None)
             raise
         finally:
             if life.pause is not None:
@@ -58,14 +56,13 @@ class ControlPlane:
                 life.thread.stop()
             life.binding.tools.close()
         try:
-            if life.binding.on_end is not None:
+            if life.binding.on_end is not None and not parked:
                 await life.binding.on_end()
         except Exception:
             logger.exception("run %s has ended, and what follows its end failed", life.journal.lifetime_id)
-        finally:
-            life.ended.set_result(None)
+        return parked
 
-    async def _to_the_end(self, life: Lifetime) -> None:
+    async def _to_the_end(self, life: Lifetime) -> bool:
         crew = Crew(life, self._executor, in_turn=self._executor.inline)
         try:
             if life.binding.on_open is not None:
@@ -73,22 +70,31 @@ class ControlPlane:
             _obey(life)
             if life.state.running:
                 await crew.work(list(life.state.running.values()), cut_off=not life.forked, beside=pausing(life))
-            while not life.state.terminal:
+            while not life.state.terminal and not life.parking:
                 await crew.work(await self._advance(life, crew), beside=pausing(life))
                 await asyncio.sleep(0)  # nothing above has to wait, and other runs, and an order to stop, must have their turn
         except asyncio.CancelledError:
             if life.broken is not None:
                 await crew.dismiss()
                 raise life.broken from None
-            if life.stop_reason is None:
+            if life.stop_reason is not None:
+                await self._abort(life, crew, life.stop_reason)
+            elif not life.parking:
                 await crew.dismiss()
                 raise
-            await self._abort(life, crew, life.stop_reason)
         except StopOrder as stopped:
             await self._abort(life, crew, str(stopped))
         except BaseException:
             await crew.dismiss()
             raise
+        return life.parking and await self._leave(life, crew)
+
+    async def _leave(self, life: Lifetime, crew: Crew) -> bool:
+        """Cancel what waits, and store what it has said all the same: code may refuse to be cancelled."""
+        await _forget_cancellation()
+        await crew.dismiss()
+        await life.commit()
+        return not life.state.terminal
 
     async def _advance(self, life: Lifetime, crew: Crew) -> list[TaskRef]:
         """Carry out every decision the state calls for, store it, and return the Tasks to run."""

@@ -42,7 +42,7 @@ class Executor:
 
     async def _run_task(self, life: Lifetime, ref: TaskRef, context: TaskContext, *, cut_off: bool) -> None:
         dispatched = life.dispatched_at.pop(ref.exec_id, None)
-        started = life.clock.monotonic() if dispatched is None else dispatched
+        started = life.begun_at.setdefault(ref.exec_id, life.clock.monotonic() if dispatched is None else dispatched)
         context.dispatched_at = dispatched
         output: Payload | None = None
         error: ErrorInfo | None = None
@@ -62,6 +62,7 @@ class Executor:
             error = _settled(life, ref.name, failure)
         await leave_open_calls(life, ref.exec_id, f"{ref.name!r} finished during the call; it may have happened")
         latency = round((life.clock.monotonic() - started) * 1e3, 3)
+        life.begun_at.pop(ref.exec_id, None)
         life.write(
             TaskExecution,
             phase="finished",

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,6 +35,17 @@ RECENT = 4
 MOMENT_SECONDS = 0.005
 """How long what may happen again waits for a commit that takes it along."""
 
+LONGEST_LOOK = 60.0
+"""A lifetime that cannot be parked is looked at again after twice as long, up to so many seconds."""
+
+
+class Question(NamedTuple):
+    """Who waits for a decision."""
+
+    answer: asyncio.Future[HitlResponse]
+    within: str | None
+    """The execution that asks, where one does."""
+
 
 class Lifetime:
     """A run's state, its writer, and everything that only the owning process knows."""
@@ -48,6 +59,8 @@ class Lifetime:
         journal: Journal,
         worker_id: str,
         claim: Callable[[str], Awaitable[Lease]],
+        may_park: Callable[[Lifetime], bool],
+        park_seconds: float | None,
     ) -> None:
         self.binding = binding
         self.graph = binding.graph
@@ -65,8 +78,8 @@ class Lifetime:
         """The ids of those calls, by execution."""
         self.answers: dict[str, HitlResponse] = {}
         """Decisions already in the record, by request id."""
-        self.asked: dict[str, asyncio.Future[HitlResponse]] = {}
-        """Who waits for a decision, by request id."""
+        self.asked: dict[str, Question] = {}
+        """What waits for a decision, by request id."""
         self.streams: dict[str, Journal] = {}
         """Journals of sandbox streams that are stored together with this one."""
         self.guard: Guard | None = None
@@ -75,6 +88,10 @@ class Lifetime:
         """The question whether it may go on, while a guardrail has paused it."""
         self.dispatched_at: dict[str, float] = {}
         """When this process dispatched the executions that have not begun, by its monotonic clock."""
+        self.begun_at: dict[str, float] = {}
+        """When those began that have not finished."""
+        self.parking = False
+        """Whether it is on its way out of memory, because it only waits for people."""
         self.thread: ToolThread | None = None
         """Where the run's synchronous nodes run; made when one is first needed."""
         self.forked = False
@@ -83,12 +100,14 @@ class Lifetime:
         self.broken: Exception | None = None
         """Why this process cannot go on with the lifetime, usually a StoreError; the record stands and can be resumed."""
         self.task: asyncio.Task[None] | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recent: OrderedDict[int, AnyEntry] = OrderedDict()
         self._unseen: deque[AnyEntry] = deque()
         """Written, and not yet shown to observers; they see only what is stored."""
         self._flush: asyncio.Task[None] | None = None
         self._moment: asyncio.TimerHandle | None = None
+        self._may_park = may_park
+        self._look_after = park_seconds
+        self._look: asyncio.TimerHandle | None = None
 
     def take_in(self, entry: AnyEntry) -> None:
         """Take in an entry that the record already holds. Of calls, the outcomes are kept until their Task has finished."""
@@ -211,7 +230,7 @@ class Lifetime:
         if request.request_id in self.answers:
             return self.answers[request.request_id]
         answer: asyncio.Future[HitlResponse] = asyncio.get_running_loop().create_future()
-        self.asked[request.request_id] = answer
+        self.asked[request.request_id] = Question(answer, within)
         links = Links(parent_exec_id=within)
         try:
             if recorded is None:
@@ -219,6 +238,7 @@ class Lifetime:
                 self.write(HitlEvent, phase="requested", header=header, links=links, request=request)
                 await self.commit()
             await self.take_decisions()
+            self._look_soon()
             response = await self._decided(request, answer)
         finally:
             del self.asked[request.request_id]
@@ -250,8 +270,8 @@ class Lifetime:
         if not self.asked:
             return
         for item in await self.plane.state.decisions(self.journal.lifetime_id):
-            waiting = self.asked.get(item.request_id)
-            if waiting is None or waiting.done():
+            question = self.asked.get(item.request_id)
+            if question is None or question.answer.done():
                 continue
             try:
                 response = HitlResponse.model_validate_json(item.data)
@@ -261,7 +281,22 @@ class Lifetime:
             if why := misfit(self.state.requests[item.request_id], response):
                 logger.warning("the decision for request %s is not taken: %s", item.request_id, why)
                 continue
-            waiting.set_result(response)
+            question.answer.set_result(response)
+
+    def _look_soon(self) -> None:
+        if self._look is None and self._look_after is not None:
+            self._look = asyncio.get_running_loop().call_later(self._look_after, self._look_whether_to_park)
+
+    def _look_whether_to_park(self) -> None:
+        self._look = None
+        if self._look_after is None or self.task is None or not self.asked:
+            return
+        if self._may_park(self):
+            self.parking = True
+            self.task.cancel()
+        else:
+            self._look_after = min(2 * self._look_after, LONGEST_LOOK)
+            self._look_soon()
 
     def _remember(self, entry: AnyEntry) -> None:
         self.conversation.extend(entry.messages)

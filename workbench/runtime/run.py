@@ -23,12 +23,13 @@ from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.diff import diff
 from workbench.runtime.fork import fork, rerun
-from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.replay import Verified, state_at, verify
 from workbench.runtime.requests import misfit
 
 if TYPE_CHECKING:
     from workbench.graph.graph import AgentGraph
+    from workbench.runtime.custody import Owned
+    from workbench.runtime.lifetime import Lifetime
     from workbench.runtime.workbench import Workbench
 
 POLL_SECONDS = 0.1
@@ -134,34 +135,40 @@ class Run:
     RunInterrupted. `async for event in run` yields its events as they happen.
     """
 
-    def __init__(self, workbench: Workbench, run_id: str, life: Lifetime | None = None) -> None:
+    def __init__(self, workbench: Workbench, run_id: str, owned: Owned | None = None) -> None:
         self.id = run_id
         self.workbench = workbench
-        self._life = life
-        self._state = RunState(lifetime_id=run_id)
+        self._owned = owned
+        self._read: RunState | None = None
+        """The state as this object has read it from the store."""
 
     @property
     def state(self) -> RunState:
         """Where the run stands, up to date; for reading only."""
-        if self._kept is None and not self._state.terminal:
+        if self._life is None and not self._seen.terminal:
             run_sync(self._catch_up())
         return self._seen
 
     @property
-    def _kept(self) -> Lifetime | None:
-        """The lifetime, unless this process could not write it to its end: then only the store knows how far it came."""
-        return self._life if self._life is not None and self._life.broken is None else None
+    def _life(self) -> Lifetime | None:
+        """The lifetime, where this process has it in memory and could write it to its end: else only the store knows how far it came."""
+        return self._owned.life if self._owned is not None and self._owned.broken is None else None
 
     @property
     def _seen(self) -> RunState:
-        return self._state if self._kept is None else self._kept.state
+        if self._life is not None:
+            return self._life.state
+        return self._read or RunState(lifetime_id=self.id)
 
     @property
     def status(self) -> str:
         """`pending`, `running`, `waiting`, `paused`, `completed`, `failed`, `aborted`; or `interrupted`: unfinished, and no process works
         on it."""
-        going_on = not self._kept.ended.done() if self._kept is not None else run_sync(self._going_on())
-        return self._seen.status if going_on or self._seen.terminal else "interrupted"
+        owned = self._owned
+        if owned is not None and not owned.ended.done():
+            return owned.status if owned.life is None else owned.life.state.status
+        going_on = (owned is None or owned.broken is not None) and run_sync(self._going_on())
+        return self.state.status if going_on or self.state.terminal else "interrupted"
 
     @property
     def title(self) -> str:
@@ -177,7 +184,7 @@ class Run:
     @property
     def live(self) -> bool:
         """Whether this process is working on it."""
-        return self._life is not None and not self._life.ended.done()
+        return self._owned is not None and not self._owned.ended.done()
 
     @property
     def value(self) -> Any:
@@ -219,15 +226,13 @@ class Run:
         Raises:
             UserError: another process owns the run.
         """
-        life = self._life
-        if self.done:
-            return
-        if life is None:
+        if self.live and self._owned is not None:
+            if on_runtime_loop():
+                self.workbench.custody.stop(self._owned, reason)
+            else:
+                runtime_loop().call_soon_threadsafe(self.workbench.custody.stop, self._owned, reason)
+        elif not self.done:
             raise UserError(f"run {self.id} is not live in this process; stop it in the process that owns it")
-        if on_runtime_loop():
-            life.stop(reason)
-        else:
-            runtime_loop().call_soon_threadsafe(life.stop, reason)
 
     def unpause(self, *, actor: str = "code", note: str | None = None, limits: Mapping[str, int | float | Decimal] | None = None) -> None:
         """Let a run go on that a guardrail has paused. The rules that paused it hold no longer for this run, except those that `limits`
@@ -320,7 +325,7 @@ class Run:
         """
         given = {"step": step, "code": code, "prompt": prompt, "result": result}
         where = {name: value for name, value in given.items() if value is not None}
-        live = None if self._life is None else self._life.binding
+        live = None if self._owned is None else self._owned.binding
         begun = fork(self.workbench, self.id, live=live, at=at, edit=edit, confirm=confirm, where=where, objects=objects)
         return run_sync(begun)
 
@@ -333,7 +338,7 @@ class Run:
         Raises:
             EffectsRepeat: with `live`, lists what is not idempotent and would happen again; `confirm=True` lets it.
         """
-        binding = None if self._life is None else self._life.binding
+        binding = None if self._owned is None else self._owned.binding
         return run_sync(rerun(self.workbench, self.id, live=binding, answers=not live, confirm=confirm, objects=objects))
 
     def diff(self, other: Run) -> dict[str, Any]:
@@ -362,7 +367,7 @@ class Run:
         return await run_async(self._graph())
 
     async def _graph(self) -> AgentGraph | None:
-        return self._life.graph if self._life is not None else await self.workbench.known_graph(self.id)
+        return self._owned.binding.graph if self._owned is not None else await self.workbench.known_graph(self.id)
 
     def __repr__(self) -> str:
         # On the runtime's loop the store cannot be waited for, and a representation must never fail.
@@ -377,7 +382,7 @@ class Run:
         return await run_async(self._decide(response))
 
     async def _decide(self, response: HitlResponse) -> bool:
-        state = self._kept.state if self._kept is not None else await self._catch_up()
+        state = self._life.state if self._life is not None else await self._catch_up()
         item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
         asked = state.requests.get(item.request_id)
         if asked is not None and (why := misfit(asked, response)):
@@ -385,8 +390,8 @@ class Run:
         if asked is None and item.request_id not in {known.request_id for known in await self.workbench.store.decisions(self.id)}:
             raise UserError(f"run {self.id} does not ask {item.request_id}; `run.pending` lists what it asks")
         kept = await self.workbench.store.put_decision(item)
-        if self._life is not None:
-            await self._life.take_decisions()
+        if self._owned is not None:
+            await self.workbench.custody.take_decisions(self._owned)
         return kept
 
     async def how_decided(self, request_id: str) -> str:
@@ -405,10 +410,10 @@ class Run:
 
     async def _wait(self, seconds: float | None = None) -> Any:
         async with asyncio.timeout(seconds):
-            if self._life is not None:
-                await asyncio.wait({self._life.ended})
-                if self._life.broken is not None:
-                    raise self._interrupted() from self._life.broken
+            if self._owned is not None:
+                await asyncio.wait({self._owned.ended})
+                if self._owned.broken is not None:
+                    raise self._interrupted() from self._owned.broken
             while await self._going_on():  # noqa: ASYNC110 - another process sends no events
                 await asyncio.sleep(POLL_SECONDS)
         if not self._seen.terminal:
@@ -428,21 +433,23 @@ class Run:
 
     async def _going_on(self) -> bool:
         """Whether the run has not ended and somebody works on it."""
-        if self._kept is not None:
-            return not self._kept.ended.done()
-        owned = await self._owned()
+        if self._owned is not None and self._owned.broken is None:
+            if self._life is None:
+                await self._catch_up()
+            return not self._owned.ended.done()
+        somebody = await self._somebody_works()
         # In this order: the end is written before the lease is given up, so a run that nobody owns has its end by now or has none.
-        return not (await self._catch_up()).terminal and owned
+        return not (await self._catch_up()).terminal and somebody
 
     def _interrupted(self) -> RunInterrupted:
-        if self._life is not None:
-            return RunInterrupted(f"run {self.id} was broken off: {self._life.broken}; run.resume() goes on", run=self)
+        if self._owned is not None:
+            return RunInterrupted(f"run {self.id} was broken off: {self._owned.broken}; run.resume() goes on", run=self)
         return RunInterrupted(f"run {self.id} is unfinished and no process works on it; run.resume() goes on", run=self)
 
     async def _outcome(self, state: RunState) -> Any:
         if state.status == "completed":
             value = await self.workbench.plane.value(state.output)
-            return self._life.binding.convert(value) if self._life is not None else value
+            return self._owned.binding.convert(value) if self._owned is not None else value
         if state.status == "aborted":
             raise RunStopped(f"run {self.id} was stopped: {state.end_reason}", run=self)
         assert state.error is not None
@@ -450,12 +457,13 @@ class Run:
         raise kind(state.error.message, run=self, error_code=state.error.code)
 
     async def _catch_up(self) -> RunState:
-        async for entry in self.workbench.plane.read(self.id, after=self._state.seq):
-            if entry.seq > self._state.seq:  # else another reader of this run was faster
-                apply(self._state, entry)
-        return self._state
+        read = self._read = self._read or RunState(lifetime_id=self.id)
+        async for entry in self.workbench.plane.read(self.id, after=read.seq):
+            if entry.seq > read.seq:  # else another reader of this run was faster
+                apply(read, entry)
+        return read
 
-    async def _owned(self) -> bool:
+    async def _somebody_works(self) -> bool:
         lease = (await self.workbench.store.leases()).get(self.id)
         if lease is not None and lease.owner == self.workbench.owner:
             return self.workbench.works_on(self.id)

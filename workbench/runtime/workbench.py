@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench.current import current
-from workbench.errors import ConfigurationError, StoreError, ToolBindingError, UnknownRun, UserError
+from workbench.errors import ConfigurationError, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
 from workbench.guardrails.policy import Policy, policy_of, restored
 from workbench.loop import run_sync
-from workbench.owner import is_dead, owner_id
+from workbench.owner import owner_id
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
 from workbench.record.codec import GENESIS
 from workbench.record.entries import decode_entry
@@ -26,10 +25,10 @@ from workbench.runtime.archive import export, take_in
 from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
+from workbench.runtime.custody import Custody
 from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
 from workbench.runtime.executor import Executor
 from workbench.runtime.fork import RunKind
-from workbench.runtime.guard import Guard
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.prune import Pruned, prune
 from workbench.runtime.replay import refuse_absent
@@ -40,8 +39,8 @@ from workbench.tools.tool import Tool
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
-INBOX_SECONDS = 0.2
-"""How often decisions made in other processes are looked for while a run waits for one."""
+PARK_SECONDS = 1.0
+"""How long a run that only waits for people stays in memory."""
 
 
 class Workbench:
@@ -67,6 +66,7 @@ class Workbench:
         tenant_id: str = "default",
         spill_bytes: int = SPILL_BYTES,
         lease_seconds: float = LEASE_SECONDS,
+        park_seconds: float | None = PARK_SECONDS,
     ) -> None:
         self.store = state
         self.bus = bus
@@ -76,7 +76,6 @@ class Workbench:
         self.new_id = new_id
         self.inline = inline
         self.owner = owner or owner_id()
-        self._pid = os.getpid()
         self.tenant_id = tenant_id
         """On whose behalf runs are started; what rules and costs of a tenant add up."""
         self.session_id = new_id()
@@ -86,13 +85,16 @@ class Workbench:
         """The run started or resumed most recently."""
         self._kinds = dict(kinds or {})
         self._package = package
-        self._lease_seconds = lease_seconds
-        self._control = ControlPlane(Executor(inline=inline))
-        self._live: dict[str, Lifetime] = {}
+        self.custody = Custody(
+            self.plane,
+            ControlPlane(Executor(inline=inline)),
+            self.clock,
+            owner=self.owner,
+            lease_seconds=lease_seconds,
+            park_seconds=None if inline else park_seconds,
+        )
+        """The runs that this process owns."""
         self._resuming = asyncio.Lock()
-        self._housekeeping: asyncio.Task[None] | None = None
-        self._inbox_read = 0
-        """How far the inbox has been looked through for live runs."""
 
     def start(self, binding: Binding, value: Any = None) -> Run:
         """Start a run and return it; its first entry is stored by then."""
@@ -102,9 +104,9 @@ class Workbench:
         """`start`, on the runtime's loop."""
         given = await self.plane.payload(value)
         lifetime_id = self.new_id()
-        lease = await self.claim(lifetime_id)
+        lease = await self.custody.claim(lifetime_id)
         try:
-            life = self._lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+            life = self.custody.lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
             life.state.session_id = self.session_id
             life.state.tenant_id = self.tenant_id
             life.write(
@@ -134,12 +136,12 @@ class Workbench:
     async def aresume(self, run_id: str, *, accept_changes: bool = False, **objects: Any) -> Run:
         """`resume`, on the runtime's loop."""
         async with self._resuming:
-            if run_id in self._live:
-                return Run(self, run_id, self._live[run_id])
+            if (owned := self.custody.get(run_id)) is not None:
+                return Run(self, run_id, owned)
             manifest = await self._manifest(run_id)
             binding = await self.bind(manifest, accept_changes=accept_changes, **objects)
-            await self._free_the_dead()
-            lease = await self.claim(run_id)
+            await self.custody.free_the_dead()
+            lease = await self.custody.claim(run_id)
             try:
                 return self._drive(await self._taken_up(run_id, binding, lease))
             except BaseException:
@@ -150,11 +152,11 @@ class Workbench:
         """Start a run with these as its first entries: a fork. `streams` are sandbox streams that are stored in the same transaction."""
         journals = []
         for each in (entries, *streams):
-            lease = await self.claim(each[0].header.lifetime_id)
+            lease = await self.custody.claim(each[0].header.lifetime_id)
             journals.append(Journal(lease.lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
             for entry in each:
                 journals[-1].add(entry)
-        life = self._lifetime(binding, journals[0])
+        life = self.custody.lifetime(binding, journals[0])
         for entry in entries:
             life.take_in(entry)
         life.forked = True
@@ -163,10 +165,7 @@ class Workbench:
 
     async def _taken_up(self, run_id: str, binding: Binding, lease: Lease) -> Lifetime:
         """The lifetime as its record stands, with the entry that says who goes on with it."""
-        seq, head = await self.store.head(run_id)
-        life = self._lifetime(binding, Journal(run_id, epoch=lease.epoch, seq=seq, head=head))
-        async for entry in self.plane.read(run_id):
-            life.take_in(entry)
+        life = await self.custody.read(run_id, binding, lease.epoch)
         if life.state.terminal:
             raise UserError(f"run {run_id} has ended ({life.state.status}); there is nothing to resume")
         life.write(
@@ -208,24 +207,7 @@ class Workbench:
 
     def works_on(self, run_id: str) -> bool:
         """Whether the run is live in this process."""
-        return run_id in self._live
-
-    async def claim(self, lifetime_id: str) -> Lease:
-        """Take a lifetime for this process.
-
-        Raises:
-            LeaseHeld: another process is working on it.
-            UserError: in a forked child, which must not write with its parent's connections.
-        """
-        if os.getpid() != self._pid:
-            raise UserError("this process was forked from the one that connected; call wb.connect() in it")
-        return await self.store.claim(lifetime_id, self.owner, self._lease_seconds)
-
-    async def _free_the_dead(self) -> None:
-        """Leases whose owner is known to be dead, of runs and of their sandboxes, stand in nobody's way."""
-        for lease in (await self.store.leases()).values():
-            if is_dead(lease.owner):
-                await self.store.release(lease.lifetime_id, lease.owner)
+        return self.custody.get(run_id) is not None
 
     def close(self) -> None:
         """Break off live runs (they can be resumed), give up leases and close the stores."""
@@ -233,59 +215,13 @@ class Workbench:
 
     async def aclose(self) -> None:
         """`close`, on the runtime's loop."""
-        await asyncio.sleep(0)  # a task that is cancelled before its first step never runs, and could not end its lifetime
-        tasks = [life.task for life in self._live.values() if life.task is not None]
-        tasks += [self._housekeeping] if self._housekeeping is not None else []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.custody.close()
         for port in (self.store, self.bus, self.blobs, self.kv):
             await port.close()
 
-    def _lifetime(self, binding: Binding, journal: Journal) -> Lifetime:
-        life = Lifetime(binding=binding, plane=self.plane, clock=self.clock, journal=journal, worker_id=self.owner, claim=self.claim)
-        life.guard = None if binding.policy is None else Guard(life, binding.policy)
-        return life
-
     def _drive(self, life: Lifetime) -> Run:
-        lifetime_id = life.journal.lifetime_id
-        self._live[lifetime_id] = life
-        life.task = asyncio.get_running_loop().create_task(self._until_ended(life), name=f"run {lifetime_id}")
-        if self._housekeeping is None or self._housekeeping.done():
-            self._housekeeping = asyncio.get_running_loop().create_task(self._housekeep())
-        self.last = Run(self, lifetime_id, life)
+        self.last = Run(self, life.journal.lifetime_id, self.custody.drive(life))
         return self.last
-
-    async def _until_ended(self, life: Lifetime) -> None:
-        lifetime_id = life.journal.lifetime_id
-        try:
-            await self._control.drive(life)
-        finally:
-            del self._live[lifetime_id]
-            try:
-                for held in (lifetime_id, *life.streams):
-                    await self.store.release(held, self.owner)
-            except StoreError as error:
-                logger.warning("the lease of run %s could not be given up and will run out: %s", lifetime_id, error)
-
-    async def _housekeep(self) -> None:
-        """While runs are live: keep their leases, and fetch decisions made in other processes. One question finds those for all runs; a
-        run that begins to ask looks for itself."""
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
-        while self._live:
-            await asyncio.sleep(INBOX_SECONDS)
-            try:
-                for position, lifetime_id in await self.store.decided_after(self._inbox_read):
-                    if (life := self._live.get(lifetime_id)) is not None:
-                        await life.take_decisions()
-                    self._inbox_read = position
-                if loop.time() - renewed > self._lease_seconds / 3:
-                    await self.store.renew(self.owner, self._lease_seconds)
-                    renewed = loop.time()
-            except StoreError as error:
-                # The runs that write will notice; those that wait must not lose their lease to a moment's trouble.
-                logger.warning("leases and decisions could not be looked after: %s", error)
 
     async def _manifest(self, run_id: str) -> Manifest:
         query = Query(lifetime_ids=[run_id], kinds=["lifetime_event"], phases=["created"], limit=1)
@@ -348,8 +284,8 @@ class Workbench:
     async def _open(self, run_id: str) -> Run:
         if not isinstance(run_id, str):
             raise UserError(f"a run is opened by its id, as text; got {type(run_id).__name__}. `wb.runs()` lists what there is")
-        if run_id in self._live:
-            return Run(self, run_id, self._live[run_id])
+        if (owned := self.custody.get(run_id)) is not None:
+            return Run(self, run_id, owned)
         matches = [found async for found in self._ids() if found.startswith(run_id)]
         if not matches and run_id in await self.store.tombstones():
             await refuse_absent(self.plane, run_id)
@@ -358,10 +294,10 @@ class Workbench:
                 f"several runs begin with {run_id!r}: {', '.join(matches[:5])}" if matches else f"there is no run {run_id!r} in this store"
             )
             raise UnknownRun(f"{many}; `wb.runs()` lists what there is")
-        return Run(self, matches[0], self._live.get(matches[0]))
+        return Run(self, matches[0], self.custody.get(matches[0]))
 
     async def _runs(self, limit: int) -> list[Run]:
-        return [Run(self, found, self._live.get(found)) async for found in self._ids(limit)]
+        return [Run(self, found, self.custody.get(found)) async for found in self._ids(limit)]
 
     async def _ids(self, limit: int | None = None) -> Any:
         query = Query(kinds=["lifetime_event"], phases=["created"], newest_first=True, limit=limit)
