@@ -1,4 +1,7 @@
-"""The command line: `workbench demo | new | runs | show | answer | verify | export | import | prune`. It never goes on with a run."""
+"""The command line: `workbench demo | new | runs | show | answer | verify | export | import | prune | shred | keys`.
+
+It never goes on with a run.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.adapters.cipher import new_key
+from workbench.adapters.masterkeys import written
 from workbench.agents.trace import describe
 from workbench.current import current
-from workbench.errors import BlobCorrupt, BlobMissing, RecordCorrupt, ReplayDivergence, RunError, UserError, WorkbenchError
+from workbench.errors import (
+    BlobCorrupt,
+    BlobMissing,
+    KeyUnavailable,
+    RecordCorrupt,
+    ReplayDivergence,
+    RunError,
+    RunShredded,
+    UserError,
+    WorkbenchError,
+)
 from workbench.runtime.run import Run
 from workbench.scaffold.write import KINDS, write
 from workbench.visible import visible
@@ -72,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     prune = commands.add_parser("prune", help="delete runs that have ended, leaving a tombstone of each")
     prune.add_argument("runs", metavar="RUN", nargs="+", help="a run's id, or the beginning of one")
     prune.set_defaults(command=_prune)
+    shred = commands.add_parser("shred", help="delete the keys of encrypted runs that have ended; what they say can then be read by nobody")
+    shred.add_argument("runs", metavar="RUN", nargs="+", help="a run's id, or the beginning of one")
+    shred.set_defaults(command=_shred)
+    keys = commands.add_parser("keys", help="make a master key, or encrypt all data keys with the newest one")
+    keys.add_argument("what", choices=["new", "rotate"])
+    keys.set_defaults(command=_keys)
     new = commands.add_parser("new", help="write the files that a new graph, task, plan, tool, policy or notebook begins with")
     new.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     new.add_argument("name", metavar="NAME", help="the module's name, such as write_report")
@@ -92,8 +113,11 @@ def _runs(arguments: argparse.Namespace) -> int:
     if not runs:
         print("There are no runs in this store yet.")
     for run in runs:
-        started = run.state.created_at
-        print(f"{run.id}  {run.status:<11}  {started:%Y-%m-%d %H:%M:%S}  {visible(run.title)}")
+        try:
+            started = run.state.created_at
+            print(f"{run.id}  {run.status:<11}  {started:%Y-%m-%d %H:%M:%S}  {visible(run.title)}")
+        except (KeyUnavailable, RunShredded) as error:
+            print(f"{run.id}  {visible(str(error))}")
     return 0
 
 
@@ -153,6 +177,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"run {run.id}: the record does NOT hold: {error}", file=sys.stderr)
         return 1
     print(f"run {run.id}: {verified.entries} entries hold, last hash {verified.head}")
+    if verified.unreadable is not None:
+        print(f"Only the hashes could be checked: {visible(verified.unreadable)}")
     return 0
 
 
@@ -181,6 +207,22 @@ def _import(arguments: argparse.Namespace) -> int:
 def _prune(arguments: argparse.Namespace) -> int:
     pruned = current().prune(*(current().open(run).id for run in arguments.runs))
     print(f"{pruned.runs} runs deleted: {pruned.entries} entries, {pruned.streams} sandbox streams, {pruned.blobs} blobs")
+    return 0
+
+
+def _shred(arguments: argparse.Namespace) -> int:
+    gone = current().shred(*(current().open(run).id for run in arguments.runs))
+    print(f"{gone.runs} runs and {gone.streams} sandbox streams shredded")
+    if gone.shared_streams:
+        print(f"{gone.shared_streams} sandbox streams are used by other runs too and can still be read")
+    return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    if arguments.what == "new":
+        print(written(new_key()))
+    else:
+        print(f"{current().rotate()} data keys encrypted with the newest master key")
     return 0
 
 

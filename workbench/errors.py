@@ -242,6 +242,18 @@ class RunPruned(UnknownRun):
     code = "run_pruned"
 
 
+class KeyUnavailable(StoreError):
+    """What was recorded is encrypted, and none of the keys at hand opens it. The headers can be read all the same."""
+
+    code = "key_unavailable"
+
+
+class RunShredded(StoreError):
+    """The key of the run has been deleted; what it said can be read by nobody."""
+
+    code = "run_shredded"
+
+
 class StoreTooNew(StoreError):
     """A newer version of the package wrote this store."""
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from workbench.record.entries import StoredEntry
+from workbench.record.entries import Seal, StoredEntry
 from workbench.record.statistics import Statistics
 from workbench.record.values import BlobRef
 
@@ -73,8 +73,17 @@ class Tombstone(NamedTuple):
     """The hashes of the blobs it referred to."""
 
 
+class DataKey(NamedTuple):
+    """What encrypts a lifetime, itself encrypted."""
+
+    lifetime_id: str
+    master: str
+    """The name of the master key that it is encrypted with."""
+    wrapped: bytes
+
+
 class StateStore(Protocol):
-    """The append-only log, who may write to it, and decisions on their way to it.
+    """The append-only log, who may write to it, decisions on their way to it, and the keys of what is encrypted.
 
     Log. An append is atomic and durable when it returns (within the adapter's stated limits on power loss): all of its entries or none.
     Entries of one lifetime are gap-free and in order; positions grow over the whole store in commit order, so a reader that remembers the
@@ -158,10 +167,32 @@ class StateStore(Protocol):
     async def prune(self, tombstone: Tombstone) -> None:
         """Write a tombstone, then delete the lifetime's entries and decisions, in one transaction. Its id is not used again.
 
+        Its data key goes with it.
+
         Raises:
             RecordCorrupt: the lifetime's number of entries or last hash is another; nothing is deleted.
             LeaseHeld: somebody works on it.
         """
+        ...
+
+    async def data_key(self, lifetime_id: str) -> DataKey | None:
+        """The data key of a lifetime, if it has one."""
+        ...
+
+    async def data_keys(self) -> list[DataKey]:
+        """All of them."""
+        ...
+
+    async def put_data_key(self, key: DataKey) -> DataKey:
+        """Keep a lifetime's data key; the one that is kept, which is an earlier one if there is one."""
+        ...
+
+    async def replace_data_key(self, old: DataKey, new: DataKey) -> bool:
+        """Replace a data key by the same one, encrypted with another master key; False if `old` is not what stands there."""
+        ...
+
+    async def remove_data_key(self, lifetime_id: str) -> bool:
+        """Delete a lifetime's data key, as far as the technology can: no copy of it stays in the store's files. False if it has none."""
         ...
 
     async def tombstones(self) -> dict[str, Tombstone]:
@@ -257,4 +288,67 @@ class KVStore(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+class MasterKeys(Protocol):
+    """What data keys are encrypted with: a key at hand, or a service that never gives one out."""
+
+    current: str
+    """The name of the master key that `wrap` uses."""
+
+    async def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        """A data key, encrypted with the current master key and bound to the context."""
+        ...
+
+    async def unwrap(self, master: str, wrapped: bytes, context: bytes) -> bytes:
+        """A data key that was encrypted with the master key of that name.
+
+        Raises:
+            KeyUnavailable: that master key is not at hand, or the bytes were not encrypted with it in this context.
+        """
+        ...
+
+
+class Vault(Protocol):
+    """Encryption at rest: what seals the entries of a lifetime, and what becomes of its data key."""
+
+    async def seal(self, lifetime_id: str) -> Seal:
+        """What encrypts the lifetime's entries; its data key is made if there is none."""
+        ...
+
+    async def seal_blob(self, data: bytes) -> tuple[bytes, str]:
+        """A blob's stored bytes, and the key that the reference to it has to carry."""
+        ...
+
+    def open_blob(self, data: bytes, ref: BlobRef) -> bytes:
+        """The inverse.
+
+        Raises:
+            BlobCorrupt: the reference's key does not open it.
+        """
+        ...
+
+    async def key_of(self, lifetime_id: str) -> bytes:
+        """A lifetime's data key in clear, for an export.
+
+        Raises:
+            KeyUnavailable, RunShredded
+        """
+        ...
+
+    async def adopt(self, lifetime_id: str, data_key: bytes) -> None:
+        """Keep the data key of a lifetime that was made elsewhere."""
+        ...
+
+    def opened(self, stored: StoredEntry, data_key: bytes) -> StoredEntry:
+        """An encrypted entry with what it says, or with the reason why that cannot be read."""
+        ...
+
+    async def rotate(self) -> int:
+        """Encrypt the data keys anew that are not encrypted with the current master key; how many there were."""
+        ...
+
+    async def shred(self, lifetime_id: str) -> bool:
+        """Delete a lifetime's data key; False if it has none."""
         ...

@@ -3,6 +3,7 @@
 A port is named by a URL, whose scheme finds its adapter among the installed entry points (`workbench.state`, `workbench.bus`,
 `workbench.blobs`, `workbench.kv`); another package adds an adapter by declaring one there. What is not given is read from WORKBENCH_STATE,
 WORKBENCH_BUS, WORKBENCH_BLOBS and WORKBENCH_KV, and failing that is local: SQLite and files under `.workbench/`, bus and cache in memory.
+Master keys come likewise from `workbench.keys` and WORKBENCH_ENCRYPTION; failing that, nothing is encrypted.
 
 The `.workbench` directory is WORKBENCH_HOME, else the one in the nearest directory upwards that has one, else beside the nearest `.git` or
 `pyproject.toml` upwards, else in the working directory.
@@ -17,6 +18,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
+from workbench.adapters.vault import SealedState, Vault
 from workbench.agents.fork import AGENT
 from workbench.current import set_current
 from workbench.errors import ConfigurationError
@@ -35,8 +37,10 @@ def connect(
     blobs: str | None = None,
     kv: str | None = None,
     home: str | Path | None = None,
+    encryption: str | None = None,
 ) -> Workbench:
-    """Make a workbench from URLs and let it be the current one.
+    """Make a workbench from URLs and let it be the current one. With `encryption`, what is recorded from now on is encrypted, with the keys
+    of `env:NAME` (an environment variable) or `file:PATH`; docs/encryption.md says what and how.
 
     Connecting never goes on with recorded work; `wb.resume` does.
 
@@ -45,12 +49,12 @@ def connect(
         StoreError: when a store cannot be opened.
     """
     given = {"state": state, "bus": bus, "blobs": blobs, "kv": kv}
-    workbench = local(given, Path(home) if home is not None else None)
+    workbench = local(given, Path(home) if home is not None else None, encryption)
     set_current(workbench)
     return workbench
 
 
-def local(given: Mapping[str, str | None] | None = None, home: Path | None = None) -> Workbench:
+def local(given: Mapping[str, str | None] | None = None, home: Path | None = None, encryption: str | None = None) -> Workbench:
     """The workbench of this machine; what `connect` does without making it the current one."""
     place = home or find_home()
     if unfit := re.search(r"\?|%[0-9A-Fa-f]{2}", str(place)):
@@ -64,8 +68,14 @@ def local(given: Mapping[str, str | None] | None = None, home: Path | None = Non
     chosen = {port: (given or {}).get(port) or os.environ.get(f"WORKBENCH_{port.upper()}") or defaults[port] for port in PORTS}
     factories = {port: _adapter(port, url) for port, url in chosen.items()}
 
+    keys_url = encryption or os.environ.get("WORKBENCH_ENCRYPTION")
+    keys = None if not keys_url else _adapter("keys", keys_url)(keys_url)
+
     async def make() -> Workbench:
         ports = {port: factory(chosen[port]) for port, factory in factories.items()}
+        if keys is not None:
+            vault = Vault(ports["state"], keys)
+            ports |= {"state": SealedState(ports["state"], vault), "vault": vault}
         return Workbench(**ports, kinds={"agent": AGENT}, package=version("agent-workbench"))
 
     return run_sync(make())

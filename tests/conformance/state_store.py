@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.samples import heads, lifetime, stamp, tasks, tool_call
 from workbench.errors import LeaseHeld, RecordCorrupt, StaleEpoch
-from workbench.ports import InboxItem, Query, StateStore, Tombstone
+from workbench.ports import DataKey, InboxItem, Query, StateStore, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import COLUMNS, StoredEntry, verify_chain
 from workbench.record.statistics import Statistic, Statistics, counted_in_columns
@@ -450,6 +450,33 @@ class StateStoreSuite:
         epochs = {A: (await store.claim(A, "me", 60)).epoch}
         with pytest.raises(RecordCorrupt, match="was pruned"):
             await store.append(tasks(A, 1), epochs)
+
+    # The keys of what is encrypted
+
+    async def test_the_first_data_key_of_a_lifetime_is_kept(self, store):
+        assert await store.data_key(A) is None
+        first = DataKey(A, "k1", b"wrapped")
+        assert await store.put_data_key(first) == first
+        assert await store.put_data_key(DataKey(A, "k2", b"other")) == first
+        assert await store.data_key(A) == first
+        assert await store.data_keys() == [first]
+
+    async def test_a_data_key_is_replaced_only_by_who_knows_it_and_removed_once(self, store):
+        first, second = DataKey(A, "k1", b"wrapped"), DataKey(A, "k2", b"again")
+        await store.put_data_key(first)
+        assert not await store.replace_data_key(second, first)
+        assert await store.replace_data_key(first, second)
+        assert await store.data_key(A) == second
+        assert await store.remove_data_key(A)
+        assert not await store.remove_data_key(A)
+        assert await store.data_keys() == []
+
+    async def test_a_pruned_lifetime_loses_its_data_key(self, store, epochs):
+        await store.append(tasks(A, 2), epochs)
+        await store.put_data_key(DataKey(A, "k1", b"wrapped"))
+        await let_go(store)
+        await store.prune(Tombstone(A, *heads(tasks(A, 2)), stamp(9)))
+        assert await store.data_key(A) is None
 
 
 async def let_go(store: StateStore) -> None:

@@ -38,7 +38,7 @@ from workbench.ports import Query
 from workbench.record.entries import COLUMNS, StoredEntry
 from workbench.record.statistics import MEASURES, Measure, Statistic, Statistics
 
-VERSION = 2
+VERSION = 3
 """Written into each store. A package refuses a store with a higher number; a change of any table below raises it."""
 
 _NUMBERS: dict[str, type[TypeEngine[Any]]] = {
@@ -107,11 +107,19 @@ TOMBSTONES = Table(
     Column("blobs", Text, nullable=False),  # hashes, with a space between them
 )
 
+DATA_KEYS = Table(
+    "data_keys",
+    METADATA,
+    Column("lifetime_id", Text, primary_key=True),
+    Column("master", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
 APPEND_ONLY = (ENTRIES, INBOX, TOMBSTONES)
 """The tables in which nothing is ever changed."""
 
-PRUNED = (ENTRIES, INBOX)
-"""Those among them from which the rows of a lifetime with a tombstone may be deleted, and no others."""
+PRUNED = (ENTRIES, INBOX, DATA_KEYS)
+"""From which the rows of a lifetime go when it is pruned. Those of the append-only ones only then."""
 
 INSERTED = ("lifetime_id", "seq", "prev_hash", "hash", *COLUMNS, "data")
 """The columns an append gives, in the order of `row_of`."""

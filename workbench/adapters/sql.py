@@ -21,10 +21,10 @@ from sqlalchemy.exc import ArgumentError
 
 from workbench.adapters.refusals import held_by, not_next, not_the_one, pruned, repeated, stale
 from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_entries, select_statistics, statistics_of
-from workbench.adapters.sqlite import DIALECT, open_reader, open_writer, speaking_of
+from workbench.adapters.sqlite import DIALECT, checkpoint, open_reader, open_writer, speaking_of
 from workbench.adapters.writer import Writer
 from workbench.errors import ConfigurationError
-from workbench.ports import InboxItem, Lease, Query, Tombstone
+from workbench.ports import DataKey, InboxItem, Lease, Query, Tombstone
 from workbench.record.codec import GENESIS
 from workbench.record.entries import StoredEntry
 from workbench.record.statistics import Statistics
@@ -60,6 +60,11 @@ _DECIDED = "SELECT position, lifetime_id FROM inbox WHERE position > ? ORDER BY 
 _BURY = "INSERT INTO tombstones (lifetime_id, entries, head, pruned_at, blobs) VALUES (?, ?, ?, ?, ?)"
 _TOMBSTONES = "SELECT lifetime_id, entries, head, pruned_at, blobs FROM tombstones"
 _BURIED = "SELECT 1 FROM tombstones WHERE lifetime_id = ?"
+_DATA_KEY = "SELECT lifetime_id, master, wrapped FROM data_keys WHERE lifetime_id = ?"
+_DATA_KEYS = "SELECT lifetime_id, master, wrapped FROM data_keys"
+_PUT_DATA_KEY = "INSERT INTO data_keys (lifetime_id, master, wrapped) VALUES (?, ?, ?) ON CONFLICT (lifetime_id) DO NOTHING"
+_REPLACE_DATA_KEY = "UPDATE data_keys SET master = ?, wrapped = ? WHERE lifetime_id = ? AND wrapped = ?"
+_REMOVE_DATA_KEY = "DELETE FROM data_keys WHERE lifetime_id = ?"
 _CURSOR = "SELECT position FROM cursors WHERE consumer = ?"
 _MOVE_CURSOR = """
     INSERT INTO cursors (consumer, position) VALUES (?, ?)
@@ -234,6 +239,36 @@ class SqlStateStore:
         with speaking_of(self.path):
             rows = self._reader.execute(_TOMBSTONES).fetchall()
         return {row[0]: Tombstone(row[0], row[1], row[2], row[3], tuple(row[4].split())) for row in rows}
+
+    async def data_key(self, lifetime_id: str) -> DataKey | None:
+        """The data key of a lifetime, if it has one."""
+        row = self._look_up(_DATA_KEY, lifetime_id)
+        return None if row is None else DataKey(*row)
+
+    async def data_keys(self) -> list[DataKey]:
+        """All data keys."""
+        with speaking_of(self.path):
+            return [DataKey(*row) for row in self._reader.execute(_DATA_KEYS).fetchall()]
+
+    async def put_data_key(self, key: DataKey) -> DataKey:
+        """Keep the first data key of a lifetime."""
+
+        def put(db: sqlite3.Connection) -> DataKey:
+            db.execute(_PUT_DATA_KEY, key)
+            return DataKey(*db.execute(_DATA_KEY, (key.lifetime_id,)).fetchone())
+
+        return await self._writer.write(put)
+
+    async def replace_data_key(self, old: DataKey, new: DataKey) -> bool:
+        """Replace a data key, if it is the one that stands there."""
+        values = (new.master, new.wrapped, old.lifetime_id, old.wrapped)
+        return await self._writer.write(lambda db: db.execute(_REPLACE_DATA_KEY, values).rowcount == 1)
+
+    async def remove_data_key(self, lifetime_id: str) -> bool:
+        """Delete a data key. Its row is overwritten, and the write-ahead log, which may have it too, is begun anew."""
+        removed = await self._writer.write(lambda db: db.execute(_REMOVE_DATA_KEY, (lifetime_id,)).rowcount == 1)
+        await asyncio.to_thread(checkpoint, self.path, "TRUNCATE")
+        return removed
 
     async def close(self) -> None:
         """Finish what is being appended and close the file."""

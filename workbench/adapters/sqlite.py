@@ -92,11 +92,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
         )
 
 
-def checkpoint(path: Path) -> None:
+def checkpoint(path: Path, how: str = "PASSIVE") -> None:
     """Move what is in the write-ahead log into the file, while others read and write. A failure is logged: the log keeps everything."""
     try:
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_S)) as db:
+            busy = db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()[0]
+        if busy and how == "TRUNCATE":
+            _log.warning("what was deleted stays in the log of %s until its readers are done and it is begun anew", path)
     except sqlite3.Error as error:
         _log.warning("a checkpoint of the store was left for later: %s", store_error(path, error))
 
@@ -161,6 +163,7 @@ def _upgrade(db: sqlite3.Connection) -> None:
 
 
 def _choose_journal(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA secure_delete = ON")  # a pruned run or a shredded key is overwritten, not only forgotten
     if on_network(path):
         # WAL needs memory shared between all users of the file, which machines on a network do not have.
         _patiently(lambda: db.execute("PRAGMA journal_mode = DELETE"))

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.record.envelope import AnyEntry, Header, SandboxEvent
 from workbench.record.sandbox_items import SandboxItem
 from workbench.record.values import Payload, Status, make_id
-from workbench.runtime.data_plane import DataPlane, Journal
+from workbench.runtime.data_plane import DataPlane
 from workbench.runtime.lifetime import Lifetime
 from workbench.sandbox.session import Session
 
@@ -36,13 +36,13 @@ class SandboxStream:
         lease = await life.claim(self.sandbox_id)
         # From the store and not from the run before: what that one could not store is written again.
         seq, head = await life.plane.state.head(self.sandbox_id)
-        life.streams[self.sandbox_id] = Journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
+        life.streams[self.sandbox_id] = await life.plane.journal(self.sandbox_id, epoch=lease.epoch, seq=seq, head=head)
         self._plane = life.plane
 
     async def keep_text(self, text: str) -> dict[str, Any]:
         """Store a long text beside the run; what refers to it."""
         assert self._plane is not None, "attach is called first"
-        blob = await self._plane.blobs.put(text.encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8")
+        blob = await self._plane.put_blob(text.encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8")
         return blob.model_dump(mode="json")
 
     async def write_new(self, life: Lifetime) -> None:

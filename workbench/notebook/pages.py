@@ -51,7 +51,8 @@ class Pages:
                 return _page("record", after, after + len(stored), [_row(each) for each in stored])
             case "entry":
                 stored = await self._stored(after, 1)
-                rows = [{"body": self._text(json.dumps(json.loads(each.data), indent=2, ensure_ascii=False), ENTRY)} for each in stored]
+                bodies = [json.dumps(_without_keys(json.loads(each.body)), indent=2, ensure_ascii=False) for each in stored]
+                rows = [{"body": self._text(body, ENTRY)} for body in bodies]
                 return _page("entry", after, len(rows), rows)
         raise UserError(f"a run has no page {what!r}; it has graph, messages, record and entry")
 
@@ -61,6 +62,16 @@ class Pages:
 
     def _text(self, text: str, limit: int = shown.FIELD) -> shown.Text:
         return shown.clip(self._redact(text), limit)
+
+
+def _without_keys(data: Any) -> Any:
+    """An entry without the keys of the blobs it refers to: what is shown may be saved in a notebook."""
+    if isinstance(data, list):
+        return [_without_keys(item) for item in data]
+    if isinstance(data, dict):
+        shown_key = {"key": "hidden"} if data.keys() >= {"uri", "sha256", "key"} else {}
+        return {name: _without_keys(value) for name, value in data.items()} | shown_key
+    return data
 
 
 def _page(what: Any, after: int, total: int, rows: list[dict[str, Any]]) -> Page:

@@ -10,10 +10,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.errors import RecordCorrupt, StoreTooNew
+from workbench.errors import KeyUnavailable, RecordCorrupt, StoreTooNew, WorkbenchError
 from workbench.record.codec import GENESIS, chain
 from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry
 from workbench.record.values import nano_dollars
+
+SEALED = b"\x01"
+"""How the stored bytes of an encrypted entry begin; those of any other begin with a brace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,38 @@ class StoredEntry:
     prev_hash: str
     hash: str
     data: bytes
-    """The canonical form: what was hashed, what is read back."""
+    """The stored bytes: what was hashed. The canonical form, or that encrypted."""
     columns: tuple[Any, ...]
     """In the order of `COLUMNS`; a projection of `data`, made by `columns_of` when the entry was appended."""
     position: int = 0
     """The entry's place in the whole log, from 1; assigned by the store and used as a consumer's cursor."""
+    opened: bytes | WorkbenchError | None = None
+    """Of an encrypted entry, what was decrypted, or why it could not be."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it is encrypted."""
+        return self.data.startswith(SEALED)
+
+    @property
+    def body(self) -> bytes:
+        """The canonical form.
+
+        Raises:
+            KeyUnavailable, RunShredded: it is encrypted and cannot be read.
+            RecordCorrupt: it has been altered.
+        """
+        if not self.sealed:
+            return self.data
+        if isinstance(self.opened, bytes):
+            return self.opened
+        raise self.opened or KeyUnavailable(
+            f"{self.lifetime_id} is encrypted; connect with its key: wb.connect(encryption='env:WORKBENCH_KEY') or WORKBENCH_ENCRYPTION"
+        )
+
+
+Seal = Callable[[int, bytes], bytes]
+"""From an entry's number and canonical form to the bytes that are stored."""
 
 
 def _iso(stamp: datetime | None) -> str | None:
@@ -76,9 +106,10 @@ def encode_entry(entry: AnyEntry) -> bytes:
     return f'{{"schema":"{SCHEMA}","kind":"{entry.kind}",{body[1:]}'.encode()
 
 
-def store_entry(entry: AnyEntry, prev_hash: str) -> StoredEntry:
-    """Encode an entry and link it to the one before."""
-    data = encode_entry(entry)
+def store_entry(entry: AnyEntry, prev_hash: str, seal: Seal | None = None) -> StoredEntry:
+    """Encode an entry, encrypt it where that is said, and link it to the one before."""
+    body = encode_entry(entry)
+    data = body if seal is None else seal(entry.seq, body)
     return StoredEntry(
         lifetime_id=entry.header.lifetime_id,
         seq=entry.seq,
@@ -86,6 +117,7 @@ def store_entry(entry: AnyEntry, prev_hash: str) -> StoredEntry:
         hash=chain(prev_hash, data),
         data=data,
         columns=columns_of(entry),
+        opened=None if seal is None else body,
     )
 
 
@@ -95,9 +127,11 @@ def decode_entry(stored: StoredEntry) -> AnyEntry:
     Raises:
         StoreTooNew: if a newer version of the package wrote it.
         RecordCorrupt: if the bytes are not an entry, or are another entry than the one stored under this id and number.
+        KeyUnavailable, RunShredded: if it is encrypted and cannot be read.
     """
+    body = stored.body
     try:
-        entry = ENTRY.validate_json(stored.data)
+        entry = ENTRY.validate_json(body)
     except ValidationError as error:
         raise _not_an_entry(stored, error) from error
     if entry.seq != stored.seq or entry.header.lifetime_id != stored.lifetime_id:
@@ -111,7 +145,7 @@ def decode_entry(stored: StoredEntry) -> AnyEntry:
 
 def _not_an_entry(stored: StoredEntry, cause: ValidationError) -> Exception:
     try:
-        schema = json.loads(stored.data).get("schema")
+        schema = json.loads(stored.body).get("schema")
     except (ValueError, AttributeError, RecursionError):
         schema = None
     if isinstance(schema, str) and schema != SCHEMA and schema.startswith("workbench.envelope/"):
@@ -129,16 +163,28 @@ def verify_entry(stored: StoredEntry, lifetime_id: str, head: str, after: int) -
 
     Raises:
         RecordCorrupt: it does not.
+        KeyUnavailable, RunShredded: it does, and what it says cannot be read.
+    """
+    verify_link(stored, lifetime_id, head, after)
+    entry = decode_entry(stored)
+    if columns_of(entry) != stored.columns:
+        raise RecordCorrupt(
+            f"the columns of entry {stored.seq} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=stored.seq
+        )
+    return entry
+
+
+def verify_link(stored: StoredEntry, lifetime_id: str, head: str, after: int) -> None:
+    """Check number and hash alone, for which nothing has to be read.
+
+    Raises:
+        RecordCorrupt: they do not follow.
     """
     expected = after + 1
     if stored.seq != expected:
         raise RecordCorrupt(f"entry {expected} of {lifetime_id} is missing", lifetime_id=lifetime_id, seq=expected)
     if stored.prev_hash != head or type(stored.data) is not bytes or stored.hash != chain(head, stored.data):
         raise RecordCorrupt(f"entry {expected} of {lifetime_id} has been altered", lifetime_id=lifetime_id, seq=expected)
-    entry = decode_entry(stored)
-    if columns_of(entry) != stored.columns:
-        raise RecordCorrupt(f"the columns of entry {expected} of {lifetime_id} have been altered", lifetime_id=lifetime_id, seq=expected)
-    return entry
 
 
 def verify_chain(entries: Iterator[StoredEntry], lifetime_id: str, head: str = GENESIS, after: int = 0) -> tuple[int, str]:

@@ -91,6 +91,8 @@ class BlobRef(Value):
     size_bytes: int
     sha256: str
     media_type: str = "application/json"
+    key: str | None = None
+    """What decrypts the bytes, in base64; None where they are stored as they are. The hash and the size are those of the stored bytes."""
 
 
 class Payload(Value):

@@ -119,7 +119,7 @@ class Custody:
     async def read(self, lifetime_id: str, binding: Binding, epoch: int) -> Lifetime:
         """A lifetime in memory, as its record stands."""
         seq, head = await self._plane.state.head(lifetime_id)
-        life = self.lifetime(binding, Journal(lifetime_id, epoch=epoch, seq=seq, head=head))
+        life = self.lifetime(binding, await self._plane.journal(lifetime_id, epoch=epoch, seq=seq, head=head))
         async for entry in self._plane.read(lifetime_id):
             life.take_in(entry)
         return life

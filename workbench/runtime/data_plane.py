@@ -10,12 +10,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from workbench.errors import RecordCorrupt
-from workbench.ports import BlobStore, EventBus, Query, StateStore
-from workbench.record.codec import decode_value, encode_value, to_json
-from workbench.record.entries import StoredEntry, decode_entry, store_entry
+from workbench.errors import KeyUnavailable, RecordCorrupt
+from workbench.ports import BlobStore, EventBus, Query, StateStore, Vault
+from workbench.record.codec import GENESIS, decode_value, encode_value, to_json
+from workbench.record.entries import Seal, StoredEntry, decode_entry, store_entry
 from workbench.record.envelope import AnyEntry
-from workbench.record.values import Payload
+from workbench.record.values import BlobRef, Payload
 
 SPILL_BYTES = 1_000_000
 """An encoded value larger than this goes to the blob store."""
@@ -27,11 +27,12 @@ RUN_TOPIC = "run"
 class Journal:
     """The one writer of one lifetime: numbers entries, links their hashes, and holds what is not yet stored."""
 
-    def __init__(self, lifetime_id: str, *, epoch: int, seq: int, head: str) -> None:
+    def __init__(self, lifetime_id: str, *, epoch: int, seq: int, head: str, seal: Seal | None = None) -> None:
         self.lifetime_id = lifetime_id
         self.epoch = epoch
         self.seq = seq
         self.head = head
+        self._seal = seal
         self._pending: list[StoredEntry] = []
 
     @property
@@ -47,7 +48,7 @@ class Journal:
     def add(self, entry: AnyEntry) -> None:
         """Take an entry into the chain; it is stored with the next commit."""
         assert entry.seq == self.next_seq
-        stored = store_entry(entry, self.head)
+        stored = store_entry(entry, self.head, self._seal)
         self.seq, self.head = stored.seq, stored.hash
         self._pending.append(stored)
 
@@ -60,11 +61,19 @@ class Journal:
 class DataPlane:
     """Values and entries on their way into the store, and back."""
 
-    def __init__(self, state: StateStore, bus: EventBus, blobs: BlobStore, *, spill_bytes: int = SPILL_BYTES) -> None:
+    def __init__(
+        self, state: StateStore, bus: EventBus, blobs: BlobStore, *, vault: Vault | None = None, spill_bytes: int = SPILL_BYTES
+    ) -> None:
         self.state = state
         self.bus = bus
         self.blobs = blobs
+        self._vault = vault
         self.spill_bytes = spill_bytes
+
+    async def journal(self, lifetime_id: str, *, epoch: int, seq: int = 0, head: str = GENESIS) -> Journal:
+        """The writer of a lifetime that has `seq` entries; it encrypts them where the store is encrypted."""
+        seal = None if self._vault is None else await self._vault.seal(lifetime_id)
+        return Journal(lifetime_id, epoch=epoch, seq=seq, head=head, seal=seal)
 
     async def payload(self, value: Any) -> Payload:
         """A value in the form the record holds it: encoded inline, or as a blob when it is big.
@@ -81,13 +90,34 @@ class DataPlane:
         data = to_json(payload.inline)
         if len(data) <= self.spill_bytes:
             return payload
-        return Payload(blob=await self.blobs.put(data))
+        return Payload(blob=await self.put_blob(data))
 
     async def load(self, payload: Payload) -> Payload:
         """The payload with its encoded value inline, read from its blob if need be."""
         if payload.blob is None:
             return payload
-        return Payload(inline=json.loads(await self.blobs.get(payload.blob)))
+        return Payload(inline=json.loads(await self.get_blob(payload.blob)))
+
+    async def put_blob(self, data: bytes, media_type: str = "application/json") -> BlobRef:
+        """Store bytes beside the log, encrypted where the store is."""
+        if self._vault is None:
+            return await self.blobs.put(data, media_type)
+        sealed, key = await self._vault.seal_blob(data)
+        return (await self.blobs.put(sealed, media_type)).model_copy(update={"key": key})
+
+    async def get_blob(self, ref: BlobRef) -> bytes:
+        """The bytes of a reference.
+
+        Raises:
+            BlobMissing, BlobCorrupt
+            KeyUnavailable: they are encrypted, and this store is connected without a key.
+        """
+        data = await self.blobs.get(ref)
+        if ref.key is None:
+            return data
+        if self._vault is None:
+            raise KeyUnavailable(f"the blob {ref.uri} is encrypted; connect with the key: wb.connect(encryption='env:WORKBENCH_KEY')")
+        return self._vault.open_blob(data, ref)
 
     async def value(self, payload: Payload | None) -> Any:
         """The value of a payload; None for no payload. Every call returns a new copy."""

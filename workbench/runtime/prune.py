@@ -3,14 +3,17 @@
 A tombstone says how many entries there were and the last hash, so an exported copy can still be told to be the one that was pruned. What
 only the pruned runs referred to goes with them: sandbox streams that no other run uses, and blobs. A fork holds its own copy of what it
 began with, so it is no reason to keep its original.
+
+Shred, in an encrypted store: delete the keys alone. Headers and hashes stay; what the entries say can be read by nobody.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from workbench.errors import UserError
+from workbench.errors import KeyUnavailable, RunShredded, UserError
 from workbench.ports import Query, Tombstone
 from workbench.record.entries import decode_entry
 from workbench.record.state import RunState, apply
@@ -27,6 +30,15 @@ class Pruned(NamedTuple):
     streams: int
     entries: int
     blobs: int
+
+
+class Shredded(NamedTuple):
+    """Whose keys were deleted."""
+
+    runs: int
+    streams: int
+    shared_streams: int
+    """Sandbox streams that other runs use too: they can still be read, with what these runs did in them."""
 
 
 class _Found(NamedTuple):
@@ -54,6 +66,23 @@ async def prune(bench: Workbench, run_ids: Sequence[str]) -> Pruned:
     return Pruned(len(found), sum(each.tombstone.entries > 0 for each in stale), entries, removed)
 
 
+async def shred(bench: Workbench, run_ids: Sequence[str]) -> Shredded:
+    """Delete the keys of these runs, and of the sandbox streams that only they use.
+
+    Raises:
+        UserError: the store is not encrypted, or one of the runs has not ended; nothing is deleted.
+        RunShredded, UnknownRun, RunPruned
+    """
+    if bench.vault is None:
+        raise UserError("this store is not encrypted, so there is no key to delete; `workbench prune` deletes a run")
+    found = [await _found(bench, run_id, ended=True) for run_id in dict.fromkeys(run_ids)]
+    shredded = {each.tombstone.lifetime_id for each in found}
+    streams = set[str]().union(*(each.streams for each in found))
+    used = await _used_streams(bench, shredded) if streams else set()
+    gone = [await bench.vault.shred(lifetime_id) for lifetime_id in (*shredded, *sorted(streams - used))]
+    return Shredded(sum(gone[: len(shredded)]), sum(gone[len(shredded) :]), len(streams & used))
+
+
 async def _found(bench: Workbench, lifetime_id: str, *, ended: bool) -> _Found:
     state, head = RunState(), ""
     blobs: dict[str, None] = {}
@@ -75,12 +104,12 @@ async def _found(bench: Workbench, lifetime_id: str, *, ended: bool) -> _Found:
 async def _used_streams(bench: Workbench, pruned: set[str]) -> set[str]:
     """The sandbox streams of all other runs."""
     query = Query(kinds=["lifetime_event"], phases=["created"])
-    return {
-        stream
-        async for stored in bench.store.read(query)
-        if stored.lifetime_id not in pruned
-        for stream in streams_of(decode_entry(stored))
-    }
+    used = set[str]()
+    async for stored in bench.store.read(query):
+        if stored.lifetime_id not in pruned:
+            with contextlib.suppress(RunShredded):  # one that nobody can read needs no stream
+                used |= {*streams_of(decode_entry(stored))}
+    return used
 
 
 async def _remove_blobs(bench: Workbench) -> int:
@@ -90,7 +119,12 @@ async def _remove_blobs(bench: Workbench) -> int:
     if not left or await bench.store.leases():
         return 0
     async for stored in bench.store.read(Query()):
-        left -= {ref.sha256 for ref in blobs_of(stored)}
+        try:
+            left -= {ref.sha256 for ref in blobs_of(stored)}
+        except RunShredded:
+            continue
+        except KeyUnavailable:
+            return 0  # it may refer to any of them
         if not left:
             return 0
     return sum([await bench.blobs.remove(digest) for digest in sorted(left)])

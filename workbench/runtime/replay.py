@@ -14,12 +14,12 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
-from workbench.errors import RecordCorrupt, ReplayDivergence, RunPruned, UnknownRun, WorkbenchError
+from workbench.errors import KeyUnavailable, RecordCorrupt, ReplayDivergence, RunPruned, RunShredded, UnknownRun, WorkbenchError
 from workbench.graph.graph import AgentGraph
 from workbench.graph.nodes import PlanInput
 from workbench.ports import Query
 from workbench.record.codec import GENESIS, decode_value
-from workbench.record.entries import StoredEntry, decode_entry, verify_entry
+from workbench.record.entries import StoredEntry, decode_entry, verify_entry, verify_link
 from workbench.record.envelope import AnyEntry, LifetimeEvent, PlanExecution, PlanResult, TaskExecution, ToolCallEntry
 from workbench.record.refs import EndRef, TaskRef
 from workbench.record.state import RunState, apply
@@ -40,6 +40,8 @@ class Verified(NamedTuple):
     """The hash of the last entry: it stands for the whole record. Kept elsewhere, it shows later that nothing was cut off."""
     plans: int | None = None
     """How many choices were made again and came out the same; None where the graph was not at hand."""
+    unreadable: str | None = None
+    """Why nothing but the hashes could be checked: the run has been shredded, or its key is not here."""
 
 
 async def verify(plane: DataPlane, run_id: str, *, graph: AgentGraph | None = None, head: str | None = None) -> Verified:
@@ -52,6 +54,10 @@ async def verify(plane: DataPlane, run_id: str, *, graph: AgentGraph | None = No
         RunPruned, UnknownRun: there is no record.
     """
     again = None if graph is None else _Again(graph, plane, run_id)
+    if (why := await _unreadable(plane, run_id)) is not None:
+        count, last = await _linked(plane, run_id)
+        _compare_head(run_id, count, last, head)
+        return Verified(count, last, None, why)
     state, last, streams = RunState(), GENESIS, dict[str, None]()
     async for stored in plane.state.read(Query(lifetime_ids=[run_id])):
         entry = verify_entry(stored, run_id, last, state.seq)
@@ -63,16 +69,39 @@ async def verify(plane: DataPlane, run_id: str, *, graph: AgentGraph | None = No
         streams |= dict.fromkeys(streams_of(entry))
     if not state.seq:
         await refuse_absent(plane, run_id)
-    if head is not None and head != last:
-        raise RecordCorrupt(
-            f"the record of {run_id} ends with entry {state.seq} and hash {last}, not with {head}: what followed is missing, or it is "
-            "another record",
-            lifetime_id=run_id,
-            seq=state.seq + 1,
-        )
+    _compare_head(run_id, state.seq, last, head)
     for stream in streams:
         await _verify_stream(plane, stream)
     return Verified(state.seq, last, None if again is None else again.plans)
+
+
+async def _unreadable(plane: DataPlane, run_id: str) -> str | None:
+    """Why what a run says cannot be read by anyone, or not here."""
+    async for stored in plane.state.read(Query(lifetime_ids=[run_id], limit=1)):
+        try:
+            decode_entry(stored)
+        except (KeyUnavailable, RunShredded) as error:
+            return str(error)
+    return None
+
+
+async def _linked(plane: DataPlane, run_id: str) -> tuple[int, str]:
+    """How many entries follow each other by their hashes, and the last hash."""
+    count, last = 0, GENESIS
+    async for stored in plane.state.read(Query(lifetime_ids=[run_id])):
+        verify_link(stored, run_id, last, count)
+        count, last = stored.seq, stored.hash
+    return count, last
+
+
+def _compare_head(run_id: str, count: int, last: str, head: str | None) -> None:
+    if head is not None and head != last:
+        raise RecordCorrupt(
+            f"the record of {run_id} ends with entry {count} and hash {last}, not with {head}: what followed is missing, or it is "
+            "another record",
+            lifetime_id=run_id,
+            seq=count + 1,
+        )
 
 
 async def state_at(plane: DataPlane, run_id: str, seq: int) -> RunState:
@@ -108,8 +137,8 @@ def streams_of(entry: AnyEntry) -> Iterator[str]:
 
 def blobs_of(stored: StoredEntry) -> Iterator[BlobRef]:
     """The blobs that an entry refers to."""
-    if b'"sha256:' in stored.data:
-        yield from _blobs_in(json.loads(stored.data))
+    if b'"sha256:' in stored.body:
+        yield from _blobs_in(json.loads(stored.body))
 
 
 def _blobs_in(data: Any) -> Iterator[BlobRef]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, UserError
+from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, StoreError, UserError
 from workbench.guardrails.policy import Policy, restored
 from workbench.guardrails.rules import limited
 from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
@@ -371,7 +371,12 @@ class Run:
 
     def __repr__(self) -> str:
         # On the runtime's loop the store cannot be waited for, and a representation must never fail.
-        return f"<Run {self.id[:8]}>" if on_runtime_loop() else f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
+        if on_runtime_loop():
+            return f"<Run {self.id[:8]}>"
+        try:
+            return f"<Run {self.id[:8]} {self.status}: {self.title!r}>"
+        except StoreError as error:
+            return f"<Run {self.id[:8]}: {error}>"
 
     async def decide(self, response: HitlResponse) -> bool:
         """Put a decision into the inbox, from where the run's owner takes it; False if there is one already.

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.current import current
-from workbench.errors import ConfigurationError, ToolBindingError, UnknownRun, UserError
+from workbench.errors import ConfigurationError, KeyUnavailable, RunShredded, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
 from workbench.guardrails.policy import Policy, policy_of, restored
 from workbench.loop import run_sync
 from workbench.owner import owner_id
-from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore
-from workbench.record.codec import GENESIS
+from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore, Vault
 from workbench.record.entries import decode_entry
 from workbench.record.envelope import AnyEntry, LifetimeEvent, Manifest
 from workbench.record.values import make_id
@@ -26,11 +25,11 @@ from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
 from workbench.runtime.custody import Custody
-from workbench.runtime.data_plane import SPILL_BYTES, DataPlane, Journal
+from workbench.runtime.data_plane import SPILL_BYTES, DataPlane
 from workbench.runtime.executor import Executor
 from workbench.runtime.fork import RunKind
 from workbench.runtime.lifetime import Lifetime
-from workbench.runtime.prune import Pruned, prune
+from workbench.runtime.prune import Pruned, Shredded, prune, shred
 from workbench.runtime.replay import refuse_absent
 from workbench.runtime.run import Run
 from workbench.tools.executor import ToolExecutor
@@ -57,6 +56,7 @@ class Workbench:
         bus: EventBus,
         blobs: BlobStore,
         kv: KVStore,
+        vault: Vault | None = None,
         clock: Clock | None = None,
         new_id: Callable[[], str] = random_id,
         inline: bool = False,
@@ -72,6 +72,8 @@ class Workbench:
         self.bus = bus
         self.blobs = blobs
         self.kv = kv
+        self.vault = vault
+        """The keys of an encrypted store."""
         self.clock = clock or SystemClock()
         self.new_id = new_id
         self.inline = inline
@@ -80,7 +82,7 @@ class Workbench:
         """On whose behalf runs are started; what rules and costs of a tenant add up."""
         self.session_id = new_id()
         """Links the runs that this process starts."""
-        self.plane = DataPlane(state, bus, blobs, spill_bytes=spill_bytes)
+        self.plane = DataPlane(state, bus, blobs, vault=vault, spill_bytes=spill_bytes)
         self.last: Run | None = None
         """The run started or resumed most recently."""
         self._kinds = dict(kinds or {})
@@ -106,7 +108,7 @@ class Workbench:
         lifetime_id = self.new_id()
         lease = await self.custody.claim(lifetime_id)
         try:
-            life = self.custody.lifetime(binding, Journal(lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+            life = self.custody.lifetime(binding, await self.plane.journal(lifetime_id, epoch=lease.epoch))
             life.state.session_id = self.session_id
             life.state.tenant_id = self.tenant_id
             life.write(
@@ -153,7 +155,7 @@ class Workbench:
         journals = []
         for each in (entries, *streams):
             lease = await self.custody.claim(each[0].header.lifetime_id)
-            journals.append(Journal(lease.lifetime_id, epoch=lease.epoch, seq=0, head=GENESIS))
+            journals.append(await self.plane.journal(lease.lifetime_id, epoch=lease.epoch))
             for entry in each:
                 journals[-1].add(entry)
         life = self.custody.lifetime(binding, journals[0])
@@ -205,6 +207,25 @@ class Workbench:
         """Delete whole runs that have ended, and what only they refer to. A tombstone is left of each; see `workbench.runtime.prune`."""
         return run_sync(prune(self, run_ids))
 
+    def shred(self, *run_ids: str) -> Shredded:
+        """Delete the keys of runs that have ended: what they say can then be read by nobody, and their hashes still hold.
+
+        Raises:
+            UserError: the store is not encrypted, or a run has not ended; nothing is deleted.
+        """
+        return run_sync(shred(self, run_ids))
+
+    def rotate(self) -> int:
+        """Encrypt all data keys with the newest master key; how many were encrypted with another.
+
+        Raises:
+            UserError: the store is not encrypted.
+            KeyUnavailable: the master key of one is not at hand.
+        """
+        if self.vault is None:
+            raise UserError("this store is not encrypted: wb.connect(encryption='env:WORKBENCH_KEY')")
+        return run_sync(self.vault.rotate())
+
     def works_on(self, run_id: str) -> bool:
         """Whether the run is live in this process."""
         return self.custody.get(run_id) is not None
@@ -243,7 +264,7 @@ class Workbench:
 
     async def known_graph(self, run_id: str) -> AgentGraph | None:
         """The graph of a run whose kind has one of its own."""
-        with contextlib.suppress(ConfigurationError, UnknownRun):
+        with contextlib.suppress(ConfigurationError, UnknownRun, KeyUnavailable, RunShredded):
             kind = self.kind(await self._manifest(run_id))
             return None if kind is None else kind.graph
         return None
