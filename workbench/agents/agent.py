@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, get_args, overload
 
 from pydantic import BaseModel
 
-from workbench.agents.codeact import CODEACT, FINISH, CodeActResources
+from workbench.agents.codeact import CODEACT, FINISH, Approve, CodeActResources
 from workbench.agents.handlers import Delivery, Handler, Handlers
 from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
@@ -76,7 +76,9 @@ class Agent:
     With `sandbox=` the agent works in a sandbox of yours: with its variables, files, limits and engine, and with its tools beside the
     agent's own, which win where names are the same. Between runs you go on using it.
 
-    `policy` is what its runs are judged by: the path of a policy file, a policy's text, or a `wb.Policy`.
+    `policy` is what its runs are judged by: the path of a policy file, a policy's text, or a `wb.Policy`. `approve` says what a person is
+    asked about: `"tools"`, the calls of tools that ask; `"code"`, each block before it runs as well; `"none"`, nothing but what the policy
+    demands.
 
     Raises:
         UserError: for a setting that cannot be meant, a schema that is none, or a tool name that cannot be called from the sandbox.
@@ -97,11 +99,12 @@ class Agent:
         schema: Schema | None = None,
         thinking_tag: str | None = None,
         policy: str | Path | Policy | None = None,
+        approve: Approve = "tools",
         workbench: Workbench | None = None,
     ) -> None:
         if isinstance(model, str):
             check_name(model)
-        _check_settings(max_iterations, temperature, max_tokens, engine)
+        _check_settings(max_iterations, temperature, max_tokens, engine, approve)
         self._model = model
         self._client: ModelClient | None = None
         self._tools: dict[str, Tool] = {}
@@ -113,6 +116,7 @@ class Agent:
         self._schema = AnswerSchema(schema) if schema is not None else None
         self._thinking_tag = thinking_tag
         self._policy = policy_of(policy)
+        self._approve: Approve = approve
         self._workbench = workbench
         self._handlers = Handlers()
         self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
@@ -229,6 +233,8 @@ class Agent:
         if not task.strip():
             raise UserError("the task is empty; say what the agent is to do")
         answer = AnswerSchema(schema) if schema is not None else self._schema
+        if unattended and self._approve == "code":
+            raise UserError("approve='code' needs a person, and nobody is there to be asked; give approve='tools', or wait for one")
         use = self._sandbox
         if (holder := use.holder()) is not None:
             raise AgentBusy(f"this agent is busy with {holder}; wait for it, stop it, or use another agent")
@@ -248,7 +254,7 @@ class Agent:
             use.stream = SandboxStream(Session(sandbox_id, engine=self.engine), sandbox_id)
         elif use.stream.sandbox_id in await bench.store.tombstones():
             use.stream.begin_anew(make_id(bench.new_id(), "sandbox"))
-        tools = self.tools
+        tools = self.tools if self._approve != "none" else {name: unasked(tool) for name, tool in self.tools.items()}
         resources = CodeActResources(
             client=self._client,
             system=system_prompt(
@@ -260,6 +266,7 @@ class Agent:
             temperature=self._temperature,
             max_tokens=self._max_tokens,
             thinking_tag=self._thinking_tag,
+            approve=self._approve,
             box=use.box,
         )
         return agent_binding(
@@ -267,7 +274,7 @@ class Agent:
         )
 
 
-def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engine: Any) -> None:
+def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engine: Any, approve: Any) -> None:
     """Refuse at construction what would only fail in the middle of a run."""
     if type(max_iterations) is not int or max_iterations < 0:
         raise UserError(f"max_iterations={max_iterations!r} is no number of turns; give a whole number from 0")
@@ -277,6 +284,13 @@ def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engi
         raise UserError(f"max_tokens={max_tokens!r} is no number of tokens; give a whole number from 1, or None for the provider's limit")
     if engine not in get_args(EngineChoice):
         raise UserError(f"engine={engine!r} is no sandbox engine; give {', '.join(map(repr, get_args(EngineChoice)))}")
+    if approve not in get_args(Approve):
+        raise UserError(f"approve={approve!r} says nothing that could be asked about; give {', '.join(map(repr, get_args(Approve)))}")
+
+
+def unasked(tool: Tool) -> Tool:
+    """The tool, of whose calls nobody is asked."""
+    return replace(tool, approval=False) if tool.approval else tool
 
 
 def _callable(tool: Tool) -> Tool:
@@ -327,6 +341,7 @@ def agent_binding(
         "thinking_tag": resources.thinking_tag,
         "engine": engine,
         "sandbox_id": resources.stream.sandbox_id,
+        "approve": resources.approve,
         "sandbox": resources.box.described() if resources.box is not None else None,
     }
     return Binding(

@@ -2,6 +2,8 @@
 
     Start → task_user → plan_context → task_llm → plan_dispatch ─┬→ task_execute → plan_observe ─┬→ task_llm
                                           ↑                      ├→ task_finish ←────────────────┘
+                                          │                      ├→ task_approve → plan_approval ─┬→ task_execute
+                                          │                      │   (every block is asked about) └→ task_llm
                                           │                      └→ task_llm   (a reply that cannot be used)
                                           └── plan_answer ←── task_finish          plan_answer ─FINAL→ End
 
@@ -13,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workbench.agents.correction import correction
 from workbench.agents.observe import observation, recorded_output
 from workbench.agents.reply import read_reply, without_thinking
 from workbench.agents.stream import SandboxStream
-from workbench.errors import ReplayDivergence, ToolInputInvalid
+from workbench.errors import ReplayDivergence, ToolDenied, ToolInputInvalid
 from workbench.graph.graph import AgentGraph
 from workbench.graph.nodes import PlanInput, plan, task
 from workbench.models.client import ModelClient, ModelRequest
@@ -33,6 +35,14 @@ from workbench.sandbox.engine import ProgramEnd
 from workbench.schemas import AnswerSchema
 from workbench.tools.recorded import recorded_call
 from workbench.tools.tool import Tool
+
+Approve = Literal["none", "tools", "code"]
+"""What a person is asked about: nothing, the calls of tools that ask, or each block of code besides."""
+
+CODE = "code"
+"""What is allowed when a person says of a block that all further ones may run in this run."""
+
+EDITED = "(A person changed the code before it ran. This ran instead:\n```python\n{code}\n```)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,8 @@ class CodeActResources:
     temperature: float | None
     max_tokens: int | None
     thinking_tag: str | None
+    approve: Approve = "tools"
+    """What a person is asked about."""
     box: Sandbox | None = None
     """The person's sandbox that the stream belongs to, kept alive with its mounts."""
 
@@ -87,8 +99,31 @@ async def plan_dispatch(given: PlanInput) -> PlanResult:
     if reply.problem is not None:
         return _turn(given, say=reply.problem, problem="reply_unusable")
     if reply.code is not None:
-        return PlanResult.to("task_execute", {"code": reply.code, "notes": list(reply.notes)})
+        target = "task_approve" if given.settings.get("approve") == "code" else "task_execute"
+        return PlanResult.to(target, {"code": reply.code, "notes": list(reply.notes)})
     return PlanResult.to("task_finish", {"answer": reply.answer}, reason="text answer")
+
+
+@task(idempotent=True)
+async def task_approve(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any]:
+    """Ask a person whether a block may run; it may be changed before it does."""
+    try:
+        allowed = await ctx.approve(CODE, {"code": value["code"]}, title="The agent wants to run this code. May it?")
+    except ToolDenied as denied:
+        return {**value, "refused": str(denied)}
+    code = allowed.get("code")
+    if not isinstance(code, str):
+        return {**value, "refused": "the approval came without the code that may run"}
+    return {"code": code, "notes": [*value["notes"], *([EDITED.format(code=code)] if code != value["code"] else [])], "refused": None}
+
+
+@plan
+async def plan_approval(given: PlanInput) -> PlanResult:
+    """What was allowed is run; a refusal is told to the model."""
+    value = given.value
+    if value["refused"] is not None:
+        return _turn(given, say=f"The code was not run: {value['refused']}", problem="code_refused")
+    return PlanResult.to("task_execute", {"code": value["code"], "notes": value["notes"]})
 
 
 @task(idempotent=True)
@@ -158,14 +193,21 @@ def _turn(given: PlanInput, *, say: str | None, problem: str | None) -> PlanResu
 
 CODEACT = AgentGraph(
     "codeact",
-    version="1.0.0",
-    nodes=[task_user, plan_context, task_llm, plan_dispatch, task_execute, plan_observe, task_finish, plan_answer],
+    version="1.1.0",
+    nodes=[
+        *(task_user, plan_context, task_llm, plan_dispatch, task_approve, plan_approval),
+        *(task_execute, plan_observe, task_finish, plan_answer),
+    ],
     edges=[
         ("Start", "task_user"),
         ("task_user", "plan_context"),
         ("plan_context", "task_llm"),
         ("task_llm", "plan_dispatch"),
         ("plan_dispatch", "task_execute"),
+        ("plan_dispatch", "task_approve"),
+        ("task_approve", "plan_approval"),
+        ("plan_approval", "task_execute"),
+        ("plan_approval", "task_llm"),
         ("plan_dispatch", "task_finish"),
         ("plan_dispatch", "task_llm"),
         ("task_execute", "plan_observe"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workbench.agents.agent import agent_binding
+from workbench.agents.agent import agent_binding, unasked
 from workbench.agents.codeact import FINISH, CodeActResources
 from workbench.agents.handlers import Handlers
 from workbench.agents.stream import SandboxStream, read_stream
@@ -46,6 +46,8 @@ async def rebind(
     """
     settings = manifest.resources
     bound = _bound_tools(settings["tools"], [Tool.of(tool) for tool in tools], accept_changes)
+    if settings.get("approve") == "none":
+        bound = {name: unasked(tool) for name, tool in bound.items()}
     items = await read_stream(workbench.plane, settings["sandbox_id"]) if items is None else items
     box, session = _sandbox(settings, items)
     wanted = schema if schema is not None else settings["schema"]
@@ -58,6 +60,7 @@ async def rebind(
         temperature=settings["temperature"],
         max_tokens=settings["max_tokens"],
         thinking_tag=settings["thinking_tag"],
+        approve=settings.get("approve", "tools"),
         box=box,
     )
     binding = agent_binding(

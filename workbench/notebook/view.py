@@ -36,7 +36,7 @@ CALLS = 100
 SUPERSEDED = "superseded"
 """The code of the error that an execution has whose outcome nobody waits for any more."""
 
-_SETUP = frozenset({"task_user", "task_finish"})
+_SETUP = frozenset({"task_user", "task_approve", "task_finish"})
 
 
 class RunView:
@@ -325,6 +325,8 @@ class RunView:
         match entry.header.name:
             case "plan_dispatch":
                 self._dispatched(step, entry)
+            case "plan_approval":
+                self._allowed(step, entry)
             case "plan_observe" if "task_finish" in entry.result.next_task_names:
                 step.answered = True
                 step.say(self.version)
@@ -335,7 +337,7 @@ class RunView:
         result, now = entry.result, self._at(entry)
         chosen = result.next_tasks[0] if result.next_tasks else None
         args = fields_of(chosen.args) if chosen is not None else {}
-        if chosen is not None and chosen.name == "task_execute":
+        if chosen is not None and chosen.name in ("task_execute", "task_approve"):
             code = args.get("code") or shown.payload_text(chosen.args, plain=True)
             step.set(self.version, code=self._texts.code(str(code), step))
             step.say(self.version)
@@ -347,6 +349,16 @@ class RunView:
             told = self._texts.optional(args.get("say") or _fault(entry), step)
             step.set(self.version, reply=self._texts.optional(step.reply, step), note=told)
             step.end(self.version, now, BADGES["unusable"])
+
+    def _allowed(self, step: StepItem, entry: PlanExecution) -> None:
+        """A person has let a block run, maybe changed, or has refused it."""
+        if "task_execute" in entry.result.next_task_names:
+            self._dispatched(step, entry)
+            return
+        told = fields_of(entry.result.next_tasks[0].args).get("say") if entry.result.next_tasks else None
+        step.did = "was not run"
+        step.set(self.version, note=self._texts.optional(told or _fault(entry), step))
+        step.end(self.version, self._at(entry), BADGES["rejected"])
 
     def _judged(self, step: StepItem, entry: PlanExecution) -> None:
         """An answer that was not accepted goes back to the model, or ends the run."""

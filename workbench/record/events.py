@@ -101,7 +101,10 @@ class AgentEvents:
         self._said = 0
         for chosen in entry.result.next_tasks:
             args = readable(chosen.args)
-            if chosen.name == "task_execute":
+            if entry.header.name == "plan_approval" and chosen.name == "task_execute":
+                self._code = args["code"] if "code" in args else _elsewhere(args)
+                return []
+            if chosen.name in ("task_execute", "task_approve"):
                 self._code = args["code"] if "code" in args else _elsewhere(args)
                 return [("code_generated", {"code": self._code})]
             if chosen.name == "task_llm":

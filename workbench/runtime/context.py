@@ -221,7 +221,20 @@ class TaskContext:
             return await self._approved(call_id, name, args)
         return args
 
-    async def _approved(self, call_id: str, name: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def approve(self, name: str, args: Mapping[str, Any], *, title: str) -> Mapping[str, Any]:
+        """Ask a person whether something may be done, and return the arguments with which it may: those given, or others. What was always
+        allowed under this `name` in this run is not asked about again.
+
+        Raises:
+            ToolDenied: it may not be done, or nobody is there to ask.
+        """
+        life, call_id = self._life, self._call_id(self._next_call())
+        request_id = approval_id(life, call_id)
+        if name in life.state.allowed and request_id not in life.answers and request_id not in life.state.requests:
+            return args
+        return await self._approved(call_id, name, args, title)
+
+    async def _approved(self, call_id: str, name: str, args: Mapping[str, Any], title: str | None = None) -> Mapping[str, Any]:
         """The arguments with which a person lets the call go on, maybe changed.
 
         Raises:
@@ -231,7 +244,8 @@ class TaskContext:
         if life.binding.unattended:
             raise ToolDenied(f"{name!r} needs a person's approval, and nobody is there to give it")
         with self.limits.off_the_clock():
-            response = await life.ask(approval(life, call_id, name, await life.plane.payload(self._kept(name, args))), within=self.exec_id)
+            asked = approval(life, call_id, name, await life.plane.payload(self._kept(name, args)), title)
+            response = await life.ask(asked, within=self.exec_id)
         match response.decision:
             case "approved" | "approved_always":
                 return args if response.value is None else with_secrets(await life.plane.value(response.value), args)

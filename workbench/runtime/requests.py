@@ -30,9 +30,9 @@ def unknown_outcome(life: Lifetime, subject_id: str, name: str, args: Payload) -
     return _request("unknown_outcome", request_id, title, name, args)
 
 
-def approval(life: Lifetime, call_id: str, name: str, args: Payload) -> HitlRequest:
-    """The question whether a tool may be called with these arguments."""
-    return _request("approval", approval_id(life, call_id), f"The run wants to call {name!r}. May it?", name, args)
+def approval(life: Lifetime, call_id: str, name: str, args: Payload, title: str | None = None) -> HitlRequest:
+    """The question whether a tool may be called with these arguments, or whatever else `title` asks."""
+    return _request("approval", approval_id(life, call_id), title or f"The run wants to call {name!r}. May it?", name, args)
 
 
 def pause(life: Lifetime) -> HitlRequest:
