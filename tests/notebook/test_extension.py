@@ -25,6 +25,8 @@ def snapshot():
         "magics": sorted(shell.magics_manager.magics["cell"]) + sorted(shell.magics_manager.magics["line"]),
         "transformers": len(shell.input_transformers_cleanup),
         "displays": len(formatters.ipython_display_formatter.type_printers) + len(formatters.mimebundle_formatter.type_printers),
+        "configurables": sum(type(each).__module__.startswith("workbench") for each in shell.configurables),
+        "matchers": len(shell.Completer.custom_matchers),
         "threads": threading.active_count(),
     }
 
@@ -74,6 +76,7 @@ def test_loading_adds_the_magics_and_unloading_leaves_ipython_as_it_was(seen: di
         "approve",
         "replay",
         "fork",
+        "workbench",
     }
     assert seen["before"] == seen["after"]
 

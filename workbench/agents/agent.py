@@ -5,36 +5,37 @@ from __future__ import annotations
 import asyncio
 import builtins
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, overload
 
 from pydantic import BaseModel
 
-from workbench.agents.codeact import CODEACT, FINISH, Approve, CodeActResources
-from workbench.agents.handlers import Delivery, Handler, Handlers
+from workbench.agents.bound import agent_binding, unasked
+from workbench.agents.chat import continued
+from workbench.agents.codeact import FINISH, Approve, CodeActResources
+from workbench.agents.handlers import Handler, Handlers
 from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
 from workbench.current import current
-from workbench.errors import AgentBusy, ApprovalPending, UserError
+from workbench.errors import AgentBusy, ApprovalPending, ToolOutputInvalid, UserError
 from workbench.guardrails.policy import Policy, policy_of
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import check_name, resolve
 from workbench.record.events import EVENTS
 from workbench.record.values import make_id
-from workbench.runtime.binding import Binding, unchanged
-from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.binding import Binding
 from workbench.runtime.run import Run
 from workbench.runtime.workbench import Workbench
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.session import EngineChoice, Session
 from workbench.schemas import AnswerSchema
-from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
 from workbench.tools.tool import Tool
+from workbench.tools.values import plain
 
 LOOK_SECONDS = 0.05
 """How often blocking code looks whether its run has come to wait for a person."""
@@ -119,6 +120,7 @@ class Agent:
         self._approve: Approve = approve
         self._workbench = workbench
         self._handlers = Handlers()
+        self._chat: Run | None = None
         self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
         for tool in [tools] if callable(tools) else tools:
             self.register(tool)
@@ -193,18 +195,61 @@ class Agent:
         finally:
             run.stop("the awaiting code was cancelled")
 
-    def start(self, task: str, *, schema: Schema | None = None, unattended: bool = False) -> Run:
+    def chat(self, text: str, *, schema: Schema | None = None) -> Any:
+        """`run`, going on with the conversation of the `chat` before: the model is told all that was said. Each is a run of its own, with
+        turns of its own; a turn that failed is not part of the conversation."""
+        run = self.start(text, schema=schema, continuing=self._chat)
+        self._chat = run
+        try:
+            return run_sync(_unless_it_waits(run))
+        except KeyboardInterrupt:
+            run.stop("interrupted by the user")
+            raise
+
+    async def achat(self, text: str, *, schema: Schema | None = None) -> Any:
+        """`chat` for code that awaits; cancelling it stops the run."""
+        run = self._chat = await self.astart(text, schema=schema, continuing=self._chat)
+        try:
+            return await run
+        finally:
+            run.stop("the awaiting code was cancelled")
+
+    def clear(self) -> None:
+        """Forget the conversation; the next `chat` begins a new one. The sandbox keeps its variables."""
+        self._chat = None
+
+    def start(
+        self,
+        task: str,
+        *,
+        schema: Schema | None = None,
+        unattended: bool = False,
+        continuing: Run | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Run:
         """Begin a task and return its Run at once. `unattended` says that nobody can be asked: calls that need approval are refused.
+        `continuing` is a run whose conversation this one goes on with; any run of an agent, also one read from the store. `variables` are
+        bound in the sandbox before it begins, to copies of their values; the task has to say what they are.
 
         Raises:
             AgentBusy: the agent's last run has not ended.
             ConfigurationError: no model is configured; the message says how to configure one.
         """
-        return run_sync(self._start(self._bench(), task, schema, unattended=unattended))
+        return run_sync(self._start(self._bench(), task, schema=schema, unattended=unattended, continuing=continuing, variables=variables))
 
-    async def astart(self, task: str, *, schema: Schema | None = None, unattended: bool = False) -> Run:
+    async def astart(
+        self,
+        task: str,
+        *,
+        schema: Schema | None = None,
+        unattended: bool = False,
+        continuing: Run | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Run:
         """`start` for code that awaits."""
-        return await run_async(self._start(self._bench(), task, schema, unattended=unattended))
+        return await run_async(
+            self._start(self._bench(), task, schema=schema, unattended=unattended, continuing=continuing, variables=variables)
+        )
 
     def close(self) -> None:
         """Stop a run that is under way, and release the sandbox's worker and the model's connections. The agent can still be used."""
@@ -227,7 +272,16 @@ class Agent:
         self._client = self._client or resolve(self._model)
         return self._workbench or current()
 
-    async def _start(self, bench: Workbench, task: str, schema: Schema | None, *, unattended: bool) -> Run:
+    async def _start(
+        self,
+        bench: Workbench,
+        task: str,
+        *,
+        schema: Schema | None,
+        unattended: bool,
+        continuing: Run | None,
+        variables: Mapping[str, Any] | None,
+    ) -> Run:
         if not isinstance(task, str):
             raise UserError(f"a task is text; got {type(task).__name__}. Put values into the text, or give them by a tool")
         if not task.strip():
@@ -241,7 +295,14 @@ class Agent:
         use.starting = True
         try:
             binding = await self._binding(bench, task, answer)
-            use.run = await bench.astart(replace(binding, unattended=unattended, policy=self._policy), task)
+            binding = replace(binding, unattended=unattended, policy=self._policy)
+            for name, value in (variables or {}).items():
+                await binding.resources.stream.session.set(name, _held(name, value))
+            given: str | dict[str, Any] = task
+            if continuing is not None:
+                given = continued(await continuing.workbench.plane.entries(continuing.id), task)
+                binding = replace(binding, described={**binding.described, "continues": continuing.id})
+            use.run = await bench.astart(binding, given)
         finally:
             use.starting = False
         return use.run
@@ -288,9 +349,12 @@ def _check_settings(max_iterations: Any, temperature: Any, max_tokens: Any, engi
         raise UserError(f"approve={approve!r} says nothing that could be asked about; give {', '.join(map(repr, get_args(Approve)))}")
 
 
-def unasked(tool: Tool) -> Tool:
-    """The tool, of whose calls nobody is asked."""
-    return replace(tool, approval=False) if tool.approval else tool
+def _held(name: str, value: Any) -> Any:
+    """A value as the sandbox can hold it."""
+    try:
+        return plain(value)
+    except ToolOutputInvalid as error:
+        raise UserError(f"the sandbox cannot hold {name!r}: {str(error).replace('the result', name)}") from None
 
 
 def _callable(tool: Tool) -> Tool:
@@ -312,47 +376,3 @@ async def _unless_it_waits(run: Run) -> Any:
     finally:
         ended.cancel()
     return await run
-
-
-def agent_binding(
-    resources: CodeActResources, *, title: str, max_iterations: int, engine: str, bench: Workbench, handlers: Handlers
-) -> Binding:
-    """A run of the CodeAct graph with these resources."""
-    lives: list[Lifetime] = []
-
-    async def on_open(life: Lifetime) -> None:
-        lives.append(life)
-        await resources.stream.attach(life)
-
-    def interrupt() -> None:
-        for life in lives:
-            life.stop("a handler was interrupted")
-
-    delivery = Delivery(handlers, interrupt)
-    first_line = next((line.strip() for line in title.splitlines() if line.strip()), "")
-    described = {
-        "model": {"name": resources.client.name, **resources.client.spec()},
-        "tools": [tool.manifest() for tool in resources.tools.values()],
-        "system": resources.system,
-        "schema": resources.schema.json_schema if resources.schema else None,
-        "max_iterations": max_iterations,
-        "temperature": resources.temperature,
-        "max_tokens": resources.max_tokens,
-        "thinking_tag": resources.thinking_tag,
-        "engine": engine,
-        "sandbox_id": resources.stream.sandbox_id,
-        "approve": resources.approve,
-        "sandbox": resources.box.described() if resources.box is not None else None,
-    }
-    return Binding(
-        graph=CODEACT,
-        title=first_line[:200],
-        kind="agent",
-        resources=resources,
-        described=described,
-        tools=ToolExecutor(resources.tools.values(), inline=bench.inline),
-        convert=resources.schema.convert if resources.schema else unchanged,
-        on_open=on_open,
-        on_entries=(delivery.feed,),
-        on_end=delivery.drain,
-    )

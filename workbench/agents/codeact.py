@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbench.agents.chat import opening
 from workbench.agents.correction import correction
 from workbench.agents.observe import observation, recorded_output
 from workbench.agents.reply import read_reply, without_thinking
@@ -66,9 +67,9 @@ class CodeActResources:
 
 
 @task(idempotent=True)
-async def task_user(value: str, ctx: TaskContext) -> str:
-    """Open the conversation."""
-    ctx.say(Message(role="system", content=ctx.resources.system), Message(role="user", content=value))
+async def task_user(value: str | dict[str, Any], ctx: TaskContext) -> Any:
+    """Open the conversation, or go on with one."""
+    ctx.say(*opening(value, ctx.resources.system))
     return value
 
 

@@ -116,7 +116,7 @@ async def branch(
     return Branch(
         manifest=manifest.model_copy(update={"resources": settings}),
         objects=objects,
-        streams={first.manifest.resources["sandbox_id"]: copies} if first.manifest is not None else {},
+        streams={manifest.resources["sandbox_id"]: copies} if copies else {},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workbench.agents.agent import agent_binding, unasked
+from workbench.agents.bound import agent_binding, unasked
 from workbench.agents.codeact import FINISH, CodeActResources
 from workbench.agents.handlers import Handlers
 from workbench.agents.stream import SandboxStream, read_stream

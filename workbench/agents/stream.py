@@ -45,6 +45,11 @@ class SandboxStream:
         blob = await self._plane.put_blob(text.encode("utf-8", "backslashreplace"), "text/plain; charset=utf-8")
         return blob.model_dump(mode="json")
 
+    async def write_given(self, life: Lifetime) -> None:
+        """Write what was put into the session before the run began, so that a run that dies early still has it."""
+        if len(self.session.items) > max(1, life.streams[self.sandbox_id].seq):
+            await self.write_new(life)
+
     async def write_new(self, life: Lifetime) -> None:
         """Write what the session has done since the last time; the run's next commit stores it. Each item is an entry, in order."""
         journal = life.streams[self.sandbox_id]

@@ -22,6 +22,12 @@ _PROBE_S = 0.3
 
 _KNOWN = ("openai", "anthropic", "ollama")
 
+EXAMPLES = (
+    *("openai:gpt-5", "openai:gpt-5-mini", "openai:gpt-5-nano"),
+    *("anthropic:claude-opus-4-1", "anthropic:claude-sonnet-4-5", "anthropic:claude-haiku-4-5", "ollama:"),
+)
+"""Names that are offered to somebody who types one; any other model of these providers has a name likewise."""
+
 _NAMELESS = {"scripted": "Scripted", "function": "Function"}
 """Providers whose models are more than their names."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.notebook.completion import Completion, is_ours
 from workbench.notebook.history import HistoryMagics
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
 from workbench.notebook.session import NotebookSession
+from workbench.notebook.settings import WorkbenchSettings
 from workbench.runtime.run import Run, set_presenters
 from workbench.tools.tool import Tool
 
@@ -19,6 +21,9 @@ def load(ip: Any) -> None:
         return
     session = NotebookSession(ip)
     ip.register_magics(WorkbenchMagics(ip, session), HistoryMagics(ip, session))
+    session.settings.update_config(ip.config)
+    ip.configurables.append(session.settings)
+    ip.Completer.custom_matchers.append(Completion(ip, session).matcher)
     ip.input_transformers_cleanup.append(awaited_cell)
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
@@ -34,6 +39,9 @@ def unload(ip: Any) -> None:
         for kind, names in magics.magics.items():
             for name in names:
                 ip.magics_manager.magics[kind].pop(name, None)
+    ours = (WorkbenchSettings, WorkbenchMagics, HistoryMagics)
+    ip.configurables[:] = [each for each in ip.configurables if not isinstance(each, ours)]
+    ip.Completer.custom_matchers[:] = [each for each in ip.Completer.custom_matchers if not is_ours(each)]
     ip.input_transformers_cleanup.remove(awaited_cell)
     ip.display_formatter.ipython_display_formatter.pop(Run)
     ip.display_formatter.mimebundle_formatter.pop(Tool)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import pandas as pd
 from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from workbench.errors import UserError
@@ -45,7 +46,7 @@ def _inside_a_cell() -> bool:
 
 @magics_class
 class WorkbenchMagics(Magics):
-    """`%%tool` and `%%agent`."""
+    """`%%tool`, `%%agent` and `%workbench`."""
 
     def __init__(self, shell: Any, session: NotebookSession) -> None:
         super().__init__(shell)
@@ -76,23 +77,36 @@ class WorkbenchMagics(Magics):
     @magic_arguments()
     @argument("-m", "--model", help="provider:name, or a variable that holds a model (default: the last one given)")
     @argument("-t", "--tools", help="names of tools, separated by commas (default: every tool of the notebook)")
-    @argument("-n", "--max-iterations", type=int, default=10, help="how many turns the model has (default: 10)")
+    @argument("-n", "--max-iterations", type=int, help="how many turns the model has (default: 10)")
     @argument("--schema", help="a variable that holds a pydantic class or a JSON Schema the answer must match")
     @argument("--system", help="a variable that holds text to put in place of the prompt's opening sentence")
     @argument(
         "--engine",
         choices=["auto", "littrs", "monty"],
-        default="auto",
         help="the sandbox engine, each with variables of its own (default: auto)",
     )
+    @argument("--policy", help="what the run is judged by: a file, or a variable that holds a policy")
+    @argument(
+        "--approve",
+        choices=["none", "tools", "code"],
+        help="what a person is asked about: nothing, calls of tools that ask, or each block of code too (default: tools)",
+    )
+    @argument(
+        "--approvals",
+        choices=["wait", "reject"],
+        help="wait for a person even where nobody can press a button, or refuse what would be asked (default: wait where somebody can)",
+    )
+    @argument("--with", dest="given", help="names of variables that are put into the sandbox, separated by commas")
+    @argument("--continue", dest="continuing", action="store_true", help="go on with the conversation of the last %%agent cell")
     @argument("-o", "--output", help="a variable that is bound to the run before it starts working")
     @argument("--background", action="store_true", help="do not wait: the cell's value is the live run")
     @cell_magic
     def agent(self, line: str, cell: str) -> Any:
         """Give the agent a task and wait for its run.
 
-        The cell's text is the task; `{{name}}` puts in the text of a variable. The cell's value is the run: `await run` or `run.value`
-        gives the answer. The sandbox keeps its variables from one task to the next.
+        The cell's text is the task; `{{name}}` puts in a variable, as text, JSON, or a table's columns and first rows. The cell's value is
+        the run: `await run` or `run.value` gives the answer. The sandbox keeps its variables from one task to the next; what was said is
+        forgotten unless the next one says `--continue`. `%workbench` shows and sets the defaults.
 
             %%agent -m openai:gpt-5-mini -o run
             How many penguins of each species are there?
@@ -110,6 +124,33 @@ class WorkbenchMagics(Magics):
         except UserError as error:
             raise UsageError(str(error)) from error
 
+    @no_var_expand
+    @magic_arguments()
+    @argument("setting", nargs="?", help="a setting, or `reset`")
+    @argument("value", nargs="*", help="what it is set to")
+    @line_magic
+    def workbench(self, line: str) -> Any:
+        """Show the settings of this notebook, or set one, or begin anew.
+
+        %workbench                              every setting, with what it is about
+        %workbench model openai:gpt-5-mini      set one
+        %workbench reset                        a new agent: no conversation, empty sandboxes; tools and settings stay
+        %workbench reset settings               every setting as it was
+        """
+        args = parse_argstring(self.workbench, line)
+        return self._checked(lambda: self._set_up(args.setting, " ".join(args.value)))
+
+    def _set_up(self, setting: str | None, value: str) -> Any:
+        settings = self._session.settings
+        if setting == "reset" and value == "settings":
+            settings.forget()
+        elif setting == "reset" and not value:
+            self._session.reset()
+            return None
+        elif setting is not None:
+            settings.change(setting, value.strip("'\""))
+        return pd.DataFrame(settings.rows()).set_index("setting")
+
     def _agent_options(self, line: str) -> AgentOptions:
         args = parse_argstring(self.agent, line)
         return AgentOptions(
@@ -118,7 +159,12 @@ class WorkbenchMagics(Magics):
             max_iterations=args.max_iterations,
             schema=args.schema,
             system=args.system,
+            policy=args.policy,
             engine=args.engine,
+            approve=args.approve,
+            approvals=args.approvals,
+            given=args.given,
+            continuing=args.continuing,
             output=args.output,
             background=args.background,
         )

@@ -8,24 +8,27 @@ import contextlib
 import functools
 import inspect
 import logging
-import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from IPython.display import display
 
 from workbench.agents.agent import Agent
+from workbench.agents.codeact import Approve
 from workbench.current import current
-from workbench.errors import RunError, RunStopped, UserError
+from workbench.errors import AgentBusy, RunError, RunStopped, UserError
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.drawing import Drawing
+from workbench.notebook.filling import filled, told, variables
 from workbench.notebook.pages import Pages
 from workbench.notebook.playback import played
+from workbench.notebook.settings import WorkbenchSettings
 from workbench.runtime.run import Run
+from workbench.sandbox.session import EngineChoice
 from workbench.tools.tool import ATTRIBUTE, Tool
 
 logger = logging.getLogger(__name__)
@@ -40,8 +43,6 @@ INTERRUPTED = "interrupted by the user"
 
 GOING_ON = frozenset({"pending", "running", "waiting", "paused"})
 """How a run stands that more will follow of."""
-
-_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,16 @@ class AgentOptions:
 
     model: str | None = None
     tools: tuple[str, ...] | None = None
-    max_iterations: int = 10
+    max_iterations: int | None = None
     schema: str | None = None
     system: str | None = None
-    engine: Literal["auto", "littrs", "monty"] = "auto"
+    policy: str | None = None
+    engine: EngineChoice | None = None
+    approve: Approve | None = None
+    approvals: Literal["wait", "reject"] | None = None
+    given: str | None = None
+    """Names of variables that are put into the sandbox, separated by commas."""
+    continuing: bool = False
     output: str | None = None
     background: bool = False
 
@@ -74,18 +81,24 @@ class _Request:
     task: str
     agent: Agent
     schema: Any
+    given: dict[str, Any]
+    continuing: Run | None
 
 
 class NotebookSession:
-    """What one kernel has: tools by name, which cell each came from, and for each `--engine` a sandbox that all `%%agent` cells share."""
+    """What one kernel has: tools by name, which cell each came from, settings, and for each `--engine` a sandbox that all `%%agent` cells
+    share."""
 
     def __init__(self, ip: Any) -> None:
         self._ip = ip
+        self.settings = WorkbenchSettings()
         self.tools: dict[str, Tool] = {}
         self._cells: dict[str, list[Tool]] = {}
         self._model: ModelClient | None = None
         """The one given last, so that its connections serve the next cell too."""
         self._owners: dict[str, Agent] = {}
+        self._last: Run | None = None
+        """The run of the last `%%agent` cell: what `--continue` goes on with."""
         self._drawn: tuple[str, int] | None = None
         """The run drawn last and the execution that drew it: a cell whose value is its run draws it once."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,8 +130,8 @@ class NotebookSession:
 
     def run_blocking(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
-        # The page's buttons do nothing while the kernel is blocked, so nobody can be asked.
-        run = run_sync(self._begin(options, self._request(options, cell, None), unattended=True))
+        # The page's buttons do nothing while the kernel is blocked, so nobody can be asked, unless it is said that somebody will answer.
+        run = run_sync(self._begin(options, self._request(options, cell, None), unattended=self._unattended(options, headless=True)))
         if options.background:
             return run
         drawing = self._draw(run, interactive=False)
@@ -135,7 +148,7 @@ class NotebookSession:
     async def run_awaited(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell that awaits its run. While it waits the kernel answers its buttons; an interrupt stops the run."""
         request = self._request(options, cell, asyncio.get_running_loop())
-        beginning = asyncio.ensure_future(run_async(self._begin(options, request, unattended=self._headless())))
+        beginning = asyncio.ensure_future(run_async(self._begin(options, request, unattended=self._unattended(options))))
         try:
             run = await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -195,15 +208,26 @@ class NotebookSession:
         return tool_bundle(tool)
 
     def _request(self, options: AgentOptions, cell: str, loop: asyncio.AbstractEventLoop | None) -> _Request:
-        task = self._filled(cell.strip())
+        task = filled(cell.strip(), self._variable)
         if not task:
             raise UserError("the cell has no task; write it below the line with %%agent")
+        if options.continuing and self._last is None:
+            raise UserError("there is no %%agent cell to go on with; leave --continue out")
+        given = {} if options.given is None else variables(options.given, self._variable)
         schema = None if options.schema is None else self._variable(options.schema, "--schema")
-        return _Request(task=task, agent=self._agent(options, loop), schema=schema)
+        return _Request(
+            task=f"{task}\n\n{told(given)}" if given else task,
+            agent=self._agent(options, loop),
+            schema=schema,
+            given=given,
+            continuing=self._last if options.continuing else None,
+        )
 
     async def _begin(self, options: AgentOptions, request: _Request, *, unattended: bool) -> Run:
         """Start the run and bind it. On the runtime's loop, so that it is bound before the run takes its first step."""
-        run = await request.agent.astart(request.task, schema=request.schema, unattended=unattended)
+        run = self._last = await request.agent.astart(
+            request.task, schema=request.schema, unattended=unattended, continuing=request.continuing, variables=request.given
+        )
         if options.output is not None:
             self._ip.user_ns[options.output] = run
         return run
@@ -224,19 +248,25 @@ class NotebookSession:
 
     def _agent(self, options: AgentOptions, loop: asyncio.AbstractEventLoop | None) -> Agent:
         """An agent with this cell's options, in the sandbox that all cells share."""
-        if options.model is not None:
-            self._model = resolve(options.model if ":" in options.model else self._variable(options.model, "--model"))
+        name = options.model or (self.settings.model if self._model is None else "")
+        if name:
+            self._model = resolve(name if ":" in name else self._variable(name, "--model"))
         elif self._model is None:
             self._model = resolve()
+        engine = options.engine or cast("EngineChoice", self.settings.engine)
+        approve = options.approve or cast("Approve", self.settings.approve)
+        policy = options.policy or self.settings.policy or None
         agent = Agent(
             self._model,
             tools=[_on_loop(tool, loop) for tool in self._chosen(options.tools)],
-            max_iterations=options.max_iterations,
+            max_iterations=self.settings.max_iterations if options.max_iterations is None else options.max_iterations,
             system=None if options.system is None else str(self._variable(options.system, "--system")),
-            engine=options.engine,
+            engine=engine,
+            policy=self._ip.user_ns[policy] if policy is not None and policy in self._ip.user_ns else policy,
+            approve=approve,
             workbench=current(),
         )
-        return agent.sharing_sandbox(self._owners.setdefault(options.engine, agent))
+        return agent.sharing_sandbox(self._owners.setdefault(engine, agent))
 
     def _chosen(self, names: tuple[str, ...] | None) -> list[Tool]:
         if names is None:
@@ -245,9 +275,6 @@ class NotebookSession:
         if unknown:
             raise UserError(f"no tool is named {', '.join(unknown)}; the notebook's tools are: {', '.join(self.tools) or 'none'}")
         return [self.tools[name] for name in names]
-
-    def _filled(self, text: str) -> str:
-        return _PLACEHOLDER.sub(lambda match: str(self._variable(match[1], "{{" + match[1] + "}}")), text)
 
     def _variable(self, name: str, where: str) -> Any:
         if name not in self._ip.user_ns:
@@ -270,6 +297,23 @@ class NotebookSession:
         """Nobody can press a button: nbclient and scripts allow no stdin."""
         kernel = getattr(self._ip, "kernel", None)
         return kernel is None or not getattr(kernel, "_allow_stdin", False)
+
+    def _unattended(self, options: AgentOptions, *, headless: bool = False) -> bool:
+        """Whether what would be asked is refused at once."""
+        said = options.approvals or self.settings.approvals
+        return (headless or self._headless()) if said == "auto" else said == "reject"
+
+    def reset(self) -> None:
+        """Forget the agent: its conversation and its sandboxes with their variables. Tools and settings stay.
+
+        Raises:
+            AgentBusy: one of its runs is going on.
+        """
+        if self._last is not None and self._last.live:
+            raise AgentBusy(f"{self._last} is going on; stop it first")
+        for owner in self._owners.values():
+            owner.close()
+        self._owners, self._last, self._model = {}, None, None
 
     def _cell_id(self) -> str:
         """The id of the cell being run; where the frontend gives none, cells are told apart by their count alone."""

@@ -169,7 +169,7 @@ class RunView:
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
-                task=self._texts.payload(entry.input, plain=True),
+                task=self._texts.text(_task_of(entry, resources)),
                 model=self._texts.line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",
                 answer=None,
@@ -478,6 +478,14 @@ def _badge_of(entry: TaskExecution, *, block: bool) -> Badge:
     if entry.header.status == "CANCELLED" and result is not None and result.error is not None and result.error.code == SUPERSEDED:
         return BADGES["superseded"]
     return BADGES[EXECUTIONS[entry.header.status]]
+
+
+def _task_of(entry: LifetimeEvent, resources: Mapping[str, Any]) -> str:
+    """What the run was given; of a conversation, what was said last."""
+    given = fields_of(entry.input)
+    if isinstance(resources.get("continues"), str) and isinstance(given.get("task"), str):
+        return f"(goes on with run {resources['continues'][:8]})\n\n{given['task']}"
+    return shown.payload_text(entry.input, plain=True)
 
 
 def _fault(entry: PlanExecution) -> str | None:
