@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.current import current as current
 from workbench.current import set_default as _set_default
+from workbench.current import set_frames as _set_frames
 
 if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench import errors as errors
@@ -129,3 +130,4 @@ def _default_workbench() -> Workbench:
 
 
 _set_default(_default_workbench)
+_set_frames(lambda: import_module("workbench.frames"))

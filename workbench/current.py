@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench
 
 _lock = threading.RLock()
 _current: Workbench | None = None
+_frames: Callable[[], Any] | None = None
 _default: Callable[[], Workbench] | None = None
 
 
@@ -19,6 +20,18 @@ def set_default(factory: Callable[[], Workbench]) -> None:
     """Say how the current workbench is made when one is first needed."""
     global _default  # noqa: PLW0603 - one current workbench a process is the point of this module
     _default = factory
+
+
+def set_frames(factory: Callable[[], Any]) -> None:
+    """Say where the frames come from, which need pandas: `run.frame()` asks for them."""
+    global _frames  # noqa: PLW0603
+    _frames = factory
+
+
+def frames() -> Any:
+    """The module `workbench.frames`."""
+    assert _frames is not None, "workbench/__init__ sets it"
+    return _frames()
 
 
 def set_current(workbench: Workbench | None) -> None:

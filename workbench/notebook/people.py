@@ -84,6 +84,16 @@ class People:
         step.version = version
         return step
 
+    def withdraw(self, version: int, state: RunState) -> list[str]:
+        """What the run no longer asks, because the Task that did has ended."""
+        gone = [request_id for request_id in self._open if request_id not in state.requests]
+        for request_id in gone:
+            _, step, item = self._open.pop(request_id)
+            item.set(version, open=False, answer="not answered: its step has ended")
+            step.set(version, asking=[])
+            step.version = version
+        return gone
+
     def close(self, version: int) -> None:
         """The run has ended, and nobody has answered."""
         for _, step, item in self._open.values():

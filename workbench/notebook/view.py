@@ -246,6 +246,8 @@ class RunView:
         step.say(self.version)
 
     def _finished(self, entry: TaskExecution) -> None:
+        for request_id in self._people.withdraw(self.version, self.state):
+            self._timeline.close(self.version, request_id, self._at(entry, ended=True), BADGES["superseded"])
         step = self._owner.get(entry.header.exec_id)
         if step is None or (self._agent and entry.header.name in _SETUP):
             return

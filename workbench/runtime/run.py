@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from workbench.current import frames
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, StoreError, UserError
 from workbench.guardrails.policy import Policy, restored
 from workbench.guardrails.rules import limited
@@ -27,6 +28,8 @@ from workbench.runtime.replay import Verified, state_at, verify
 from workbench.runtime.requests import misfit
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.graph.graph import AgentGraph
     from workbench.runtime.custody import Owned
     from workbench.runtime.lifetime import Lifetime
@@ -283,6 +286,18 @@ class Run:
                         raise self._interrupted() from None
         finally:
             subscription.close()
+
+    def frame(self, name: str = "events") -> pd.DataFrame:
+        """One of `wb.frames` for this run: `events`, `executions`, `tool_calls`, `messages`, `approvals`, `verdicts`, `costs` or `runs`.
+
+        Raises:
+            UserError: there is no such frame.
+        """
+        known = ("events", "executions", "tool_calls", "messages", "approvals", "verdicts", "costs", "runs")
+        if name not in known:
+            raise UserError(f"there is no frame {name!r}; there are {', '.join(known)}")
+        made: pd.DataFrame = getattr(frames(), name)(run=self)
+        return made
 
     def verify(self, *, graph: AgentGraph | None = None, head: str | None = None) -> Verified:
         """Check the record: its bytes, the rules of its state and, where the graph is at hand, that the graph decides again what was

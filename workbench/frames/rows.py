@@ -1,0 +1,231 @@
+"""What each entry adds to a row of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from workbench.errors import StoreError
+from workbench.frames.columns import SUMMED, USAGE
+from workbench.frames.reading import Unread, column_of
+from workbench.record.entries import StoredEntry, decode_entry
+from workbench.record.envelope import AnyEntry, GuardrailEvent, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
+from workbench.record.events import readable
+from workbench.record.values import ErrorInfo
+
+Row = dict[str, Any]
+
+_ENDS = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELLED": "aborted"}
+"""The end of a lifetime by the status in its header."""
+
+_COUNTED = (
+    *("tokens_in", "tokens_out", "cached_tokens", "reasoning_tokens", "unpriced", "entries", "cost_nano"),
+    *("model_calls", "tasks", "plans", "tool_calls", "tool_errors"),
+)
+_NOTHING_YET: Row = {"ended_at": None, "paused": False, **dict.fromkeys(_COUNTED, 0)}
+
+
+def new_run(entry: LifetimeEvent) -> Row:
+    """The row of a run as it begins."""
+    manifest = entry.manifest
+    model = manifest.resources.get("model") if manifest else None
+    origin = manifest.forked_from if manifest else None
+    return {
+        "run_id": entry.header.lifetime_id,
+        "title": manifest.title if manifest else "",
+        "kind": manifest.kind if manifest else "",
+        "status": entry.to_status,
+        "model": model["name"] if model else None,
+        "started_at": entry.header.created_at,
+        "graph_id": entry.header.graph_id,
+        "session_id": entry.header.session_id,
+        "tenant_id": entry.header.tenant_id,
+        "forked_from": origin.lifetime_id if origin else None,
+        "forked_at": origin.seq if origin else None,
+        **_NOTHING_YET,
+        "asked": {},
+    }
+
+
+def unread_run(stored: StoredEntry) -> Row:
+    """The row of a run whose beginning cannot be read, from its headers."""
+    names = ("graph_id", "session_id", "tenant_id")
+    return {
+        "run_id": stored.lifetime_id,
+        "status": "running",
+        "started_at": datetime.fromisoformat(column_of(stored, "created_at")),
+        **{name: column_of(stored, name) for name in names},
+        "asked": {},
+        **_NOTHING_YET,
+        **_why(stored),
+    }
+
+
+def _why(stored: StoredEntry) -> Row:
+    """Why an entry cannot be read."""
+    try:
+        decode_entry(stored)
+    except StoreError as error:
+        return {"error_code": error.code, "error": str(error)}
+    return {}
+
+
+def count(row: Row, stored: StoredEntry, unread: Unread) -> None:
+    """Add an entry to its run's row, from the columns wherever they suffice."""
+    kind, phase, status, model = (column_of(stored, name) for name in ("kind", "phase", "status", "model"))
+    row["entries"] += 1
+    finished = phase in ("finished", "outcome")
+    row["tasks"] += kind == "task_execution" and finished
+    row["plans"] += kind == "plan_execution"
+    row["tool_calls"] += kind == "tool_call" and finished
+    row["tool_errors"] += kind == "tool_call" and finished and status != "SUCCEEDED"
+    row["model_calls"] += finished and model is not None
+    for name in SUMMED:
+        row[name] += column_of(stored, name)
+    row["cost_nano"] += column_of(stored, "cost_nano") or 0
+    if kind == "task_execution" and phase == "finished":
+        _withdraw(row, column_of(stored, "exec_id"))
+    if kind in ("lifetime_event", "hitl_event", "guardrail_event") and phase != "created":
+        entry = unread.entry(stored)
+        if entry is not None:
+            _progress(row, entry)
+        elif kind == "lifetime_event" and phase == "ended":
+            row["status"], row["ended_at"] = _ENDS[status], datetime.fromisoformat(column_of(stored, "created_at"))
+
+
+def _progress(row: Row, entry: AnyEntry) -> None:
+    if isinstance(entry, HitlEvent):
+        if entry.request is not None:
+            row["asked"][entry.request.request_id] = entry.links.parent_exec_id
+        elif entry.response is not None:
+            row["asked"].pop(entry.response.request_id, None)
+        row["paused"] = row["paused"] and not (entry.response is not None and entry.response.decision == "unpaused")
+    elif isinstance(entry, GuardrailEvent):
+        row["paused"] = row["paused"] or (entry.verdict.applied and entry.verdict.action == "pause_lifetime")
+    if isinstance(entry, HitlEvent | GuardrailEvent):
+        row["status"] = _standing(row)
+    elif isinstance(entry, LifetimeEvent):
+        row["status"] = _standing(row) if entry.phase in ("resumed", "expired") else entry.to_status
+        if entry.phase == "ended":
+            row["ended_at"] = entry.header.created_at
+            row["value"] = readable(entry.output)
+            row["error_code"], row["error"] = _error(entry.error) if entry.error else (None, entry.reason)
+
+
+def _withdraw(row: Row, exec_id: str) -> None:
+    """A Task that has finished waits for nobody any more."""
+    asked = {request_id: within for request_id, within in row["asked"].items() if within != exec_id}
+    if len(asked) != len(row["asked"]):
+        row["asked"] = asked
+        row["status"] = _standing(row)
+
+
+def _standing(row: Row) -> str:
+    return "paused" if row["paused"] else "waiting" if row["asked"] else "running"
+
+
+def finished_run(row: Row) -> Row:
+    """A run's row, with what follows from all of its entries."""
+    if row["ended_at"] is not None:
+        row["duration_s"] = (row["ended_at"] - row["started_at"]).total_seconds()
+    row["cost_usd"] = dollars(row["cost_nano"])
+    return row
+
+
+def execution(entry: AnyEntry) -> Row:
+    """What an entry says of an execution."""
+    header, telemetry = entry.header, entry.telemetry
+    row: Row = {
+        "run_id": header.lifetime_id,
+        "exec_id": header.exec_id,
+        "kind": "plan" if isinstance(entry, PlanExecution) else "task",
+        "name": header.name,
+        "status": header.status,
+        "iteration_idx": header.iteration_idx,
+        "attempt": header.attempt,
+        "seq": entry.seq,
+    }
+    if isinstance(entry, TaskExecution) and entry.phase == "started":
+        return {**row, "started_at": header.created_at}
+    row |= telemetry.model_dump(include={*USAGE, "unpriced", "tool_calls", "model", "latency_ms"})
+    row["cost_usd"] = None if telemetry.cost_usd is None else Decimal(telemetry.cost_usd)
+    row |= {"sandbox_id": entry.links.sandbox_id, "block_no": entry.links.block_no, "ended_at": header.created_at}
+    if isinstance(entry, PlanExecution):
+        row |= {"started_at": header.created_at, "next_tasks": list(entry.result.next_task_names)}
+        error = entry.result.error
+    else:
+        assert isinstance(entry, TaskExecution)
+        result = entry.result
+        row["output"] = readable(result.output) if result else None
+        error = result.error if result else None
+    row["error_code"], row["error"] = _error(error)
+    return row
+
+
+def event(stored: StoredEntry) -> Row:
+    """An entry, from its columns alone."""
+    row: Row = {name: column_of(stored, name) for name in ("kind", "phase", "name", "status", "exec_id", "parent_exec_id", "iteration_idx")}
+    at, latency = column_of(stored, "created_at"), column_of(stored, "latency_ms")
+    own = {"run_id": stored.lifetime_id, "seq": stored.seq, "at": at, "latency_ms": latency}
+    return row | own | {"size_bytes": len(stored.data), "hash": stored.hash}
+
+
+def tool_call(entry: ToolCallEntry) -> Row:
+    """What an entry says of a call."""
+    call = entry.call
+    row: Row = {
+        "run_id": entry.header.lifetime_id,
+        "exec_id": entry.links.parent_exec_id,
+        "call_id": entry.header.exec_id,
+        "ordinal": call.ordinal,
+        "tool": call.tool,
+        "status": entry.header.status,
+        "args": readable(call.args),
+        "idempotent": call.idempotent,
+        "seq": entry.seq,
+    }
+    if entry.phase == "intent":
+        return {**row, "started_at": entry.header.created_at}
+    row["error_code"], row["error"] = _error(call.error)
+    return {
+        **row,
+        "result": readable(call.result),
+        "error_type": call.error.type if call.error else None,
+        "duration_ms": entry.telemetry.latency_ms,
+    }
+
+
+def messages(entries: Iterator[AnyEntry]) -> Iterator[Row]:
+    """A row a message, as they are said."""
+    counts: dict[str, int] = {}
+    for entry in entries:
+        for message in entry.messages:
+            run_id = entry.header.lifetime_id
+            index = counts.get(run_id, 0)
+            counts[run_id] = index + 1
+            yield {
+                "run_id": run_id,
+                "seq": entry.seq,
+                "index": index,
+                "role": message.role,
+                "content": message.content,
+                "characters": len(message.content),
+                "at": entry.header.created_at,
+            }
+
+
+def verdict(entry: GuardrailEvent) -> Row:
+    """A verdict."""
+    verdict = entry.verdict
+    return {"run_id": entry.header.lifetime_id, "seq": entry.seq, "at": entry.header.created_at, **verdict.model_dump()}
+
+
+def dollars(nano: int) -> Decimal:
+    """Exact dollars."""
+    return Decimal(nano).scaleb(-9).normalize()
+
+
+def _error(error: ErrorInfo | None) -> tuple[str | None, str | None]:
+    return (error.code, error.message) if error else (None, None)
