@@ -11,8 +11,8 @@ from workbench.errors import ConfigurationError
 SCRIPTS = ("dom.js", "ask.js", "step.js", "time.js", "tabs.js", "run.js")
 """Joined in this order into one module: anywidget loads it from a Blob URL, where nothing can be imported from beside it."""
 
-STATIC, LIVE = "run.css", "live.css"
-"""The style of both views, and what the live one has besides."""
+STATIC, LIVE, COMPARE, BROWSE = "run.css", "live.css", "compare.css", "browse.css"
+"""The style of every view, and what the live one, the comparison and the table of runs have besides."""
 
 ROOT_CLASS = "wb-run"
 """What every rule is nested in."""
@@ -35,9 +35,10 @@ def asset(name: str) -> str:
 
 
 @cache
-def small_js() -> str:
-    """The script as it is sent: without indentation and lines that only comment."""
-    lines = (line.strip() for name in SCRIPTS for line in asset(name).splitlines())
+def small_js(*names: str) -> str:
+    """A script as it is sent: its files (those of the run's view, unless others are named) without indentation and lines that only
+    comment."""
+    lines = (line.strip() for name in names or SCRIPTS for line in asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "*")))
 
 

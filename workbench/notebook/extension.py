@@ -9,7 +9,7 @@ from workbench.notebook.history import HistoryMagics
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
 from workbench.notebook.session import NotebookSession
 from workbench.notebook.settings import WorkbenchSettings
-from workbench.runtime.run import Run, set_presenters
+from workbench.runtime.run import Presenters, Run, set_presenters
 from workbench.tools.tool import Tool
 
 MAGICS = ("WorkbenchMagics", "HistoryMagics")
@@ -27,7 +27,7 @@ def load(ip: Any) -> None:
     ip.input_transformers_cleanup.append(awaited_cell)
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
-    set_presenters((session.show, session.view))
+    set_presenters(Presenters(session.show, session.view, session.compare))
 
 
 def unload(ip: Any) -> None:

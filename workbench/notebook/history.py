@@ -15,7 +15,8 @@ from workbench import frames
 from workbench.current import current
 from workbench.errors import UnknownRun, UserError
 from workbench.notebook.session import NotebookSession
-from workbench.runtime.run import Pending, Run
+from workbench.runtime.pending import Pending
+from workbench.runtime.run import Run
 from workbench.tools.tool import Tool
 
 T = TypeVar("T")
@@ -39,14 +40,17 @@ class HistoryMagics(Magics):
     @argument("-m", "--model", help="only runs of a model whose name has this text in it")
     @argument("--tool", help="only runs that have called this tool")
     @argument("-l", "--limit", type=int, default=20, help="how many, the newest first (default: 20)")
+    @argument("-b", "--browse", action="store_true", help="a table to search, open and compare runs in")
     @line_magic
-    def runs(self, line: str) -> pd.DataFrame:
-        """The runs of this store as a DataFrame, the newest first.
+    def runs(self, line: str) -> pd.DataFrame | None:
+        """The runs of this store as a DataFrame, the newest first; or a table to look through.
 
+        %runs --browse
         %runs --status waiting
         %runs -t penguins --tool measurements -l 5
         """
-        return _checked(lambda: _found(parse_argstring(self.runs, line)))
+        args = parse_argstring(self.runs, line)
+        return _checked(self._session.browse) if args.browse else _checked(lambda: _found(args))
 
     @no_var_expand
     @magic_arguments()

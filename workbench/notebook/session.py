@@ -21,12 +21,17 @@ from workbench.errors import AgentBusy, RunError, RunStopped, UserError
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
+from workbench.notebook.browse import RunBrowser
 from workbench.notebook.card import tool_bundle, tools_bundle
+from workbench.notebook.comparison import compared
 from workbench.notebook.drawing import Drawing
 from workbench.notebook.filling import filled, told, variables
 from workbench.notebook.pages import Pages
 from workbench.notebook.playback import played
 from workbench.notebook.settings import WorkbenchSettings
+from workbench.notebook.trying import TryTool
+from workbench.notebook.view import RunView
+from workbench.notebook.wire import View
 from workbench.runtime.run import Run
 from workbench.sandbox.session import EngineChoice
 from workbench.tools.tool import ATTRIBUTE, Tool
@@ -127,6 +132,8 @@ class NotebookSession:
         self._cells[owner] = made
         self.tools.update((tool.name, tool) for tool in made)
         display(tools_bundle(made), raw=True)
+        if _loop_is_running() and not self._headless():
+            display(*(TryTool(tool) for tool in made))
 
     def run_blocking(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
@@ -185,6 +192,23 @@ class NotebookSession:
         if not _loop_is_running() or self._headless():
             raise UserError("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
         self._watch(self._draw(run, interactive=True), keep=True)
+
+    def compare(self, left: Run, right: Run) -> None:
+        """Draw two runs side by side."""
+        display(compared(_view_of(left), _view_of(right)), raw=True)
+
+    def browse(self) -> None:
+        """Open the run browser.
+
+        Raises:
+            UserError: there is no page to show it in.
+        """
+        if not _loop_is_running() or self._headless():
+            raise UserError("the run browser needs a page to be drawn in; %runs lists the runs as a DataFrame")
+        display(RunBrowser(open_run=lambda run_id: self.show(current().open(run_id)), compare=self._compare_ids).widget)
+
+    def _compare_ids(self, left: str, right: str) -> None:
+        self.compare(current().open(left), current().open(right))
 
     def play(self, run: Run, speed: float) -> None:
         """Show a stored run as if it happened now; nothing is run, called or asked again.
@@ -320,6 +344,13 @@ class NotebookSession:
         kernel = getattr(self._ip, "kernel", None)
         parent = kernel.get_parent() if kernel is not None else {}
         return str(parent.get("metadata", {}).get("cellId") or f"execution {self._ip.execution_count}")
+
+
+def _view_of(run: Run) -> View:
+    view = RunView()
+    for entry in run.entries():
+        view.apply(entry)
+    return view.full()
 
 
 def _tool(function: Callable[..., Any], options: ToolOptions) -> Tool:

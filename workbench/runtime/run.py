@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.current import frames
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, StoreError, UserError
-from workbench.guardrails.policy import Policy, restored
-from workbench.guardrails.rules import limited
 from workbench.loop import on_runtime_loop, run_async, run_sync, runtime_loop
 from workbench.owner import is_dead
 from workbench.ports import InboxItem
-from workbench.record.codec import encode_value
-from workbench.record.envelope import ABSENT, AnyEntry, Decision, HitlEvent, HitlRequest, HitlResponse
+from workbench.record.envelope import ABSENT, AnyEntry, HitlEvent, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
-from workbench.record.values import Payload
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.diff import diff
 from workbench.runtime.fork import fork, rerun
+from workbench.runtime.pending import Pending
 from workbench.runtime.replay import Verified, state_at, verify
 from workbench.runtime.requests import misfit
 
@@ -40,95 +37,22 @@ POLL_SECONDS = 0.1
 
 _FAILURES: dict[str, type[RunFailed]] = {kind.code: kind for kind in (MaxIterations, OutputInvalid)}
 
-Presenter = Callable[["Run"], None]
-_presenters: tuple[Presenter, Presenter] | None = None
+
+class Presenters(NamedTuple):
+    """How runs are drawn."""
+
+    show: Callable[[Run], None]
+    view: Callable[[Run], None]
+    compare: Callable[[Run, Run], None]
 
 
-def set_presenters(presenters: tuple[Presenter, Presenter] | None) -> None:
-    """Say how `run.show()` and `run.view()` draw; the notebook does, when its extension is loaded."""
+_presenters: Presenters | None = None
+
+
+def set_presenters(presenters: Presenters | None) -> None:
+    """Say how `run.show()`, `run.view()` and `run.compare()` draw; the notebook does, when its extension is loaded."""
     global _presenters  # noqa: PLW0603 - one display a process
     _presenters = presenters
-
-
-@dataclass(frozen=True)
-class Pending:
-    """Something the run waits for a person to decide. The first decision counts, from whichever process it comes."""
-
-    run: Run
-    request: HitlRequest
-
-    @property
-    def title(self) -> str:
-        """The question."""
-        return self.request.title
-
-    @property
-    def tool(self) -> str:
-        """The tool or task it is about."""
-        return self.request.tool
-
-    @property
-    def args(self) -> Any:
-        """The arguments of the call."""
-        return run_sync(self.run.workbench.plane.value(self.request.args))
-
-    def happened(self, value: Any = None, *, note: str | None = None, actor: str = "code") -> None:
-        """The effect did happen, and `value` is what it returned."""
-        self._decide("happened", actor, note, Payload(inline=encode_value(value)))
-
-    def did_not_happen(self, *, note: str | None = None, actor: str = "code") -> None:
-        """The effect did not happen: run it."""
-        self._decide("did_not_happen", actor, note, None)
-
-    def approve(self, args: Mapping[str, Any] | None = None, *, note: str | None = None, actor: str = "code") -> None:
-        """The call may be made, with these arguments instead if they are given."""
-        self._decide("approved", actor, note, None if args is None else Payload(inline=encode_value(dict(args))))
-
-    def approve_always(self, args: Mapping[str, Any] | None = None, *, note: str | None = None, actor: str = "code") -> None:
-        """The call may be made, and further calls of the same tool in this run without asking. A fork of the run asks again."""
-        self._decide("approved_always", actor, note, None if args is None else Payload(inline=encode_value(dict(args))))
-
-    def reject(self, note: str | None = None, *, actor: str = "code") -> None:
-        """The call may not be made; the note is told to the caller."""
-        self._decide("rejected", actor, note, None)
-
-    def answer(self, value: Any, *, note: str | None = None, actor: str = "code") -> None:
-        """The answer to a question.
-
-        Raises:
-            UserError: it does not have the shape that was asked for; the message says where.
-        """
-        self._decide("answered", actor, note, Payload(inline=encode_value(value)))
-
-    def unpause(self, *, note: str | None = None, actor: str = "code", limits: Mapping[str, int | float | Decimal] | None = None) -> None:
-        """The run may go on; see `Run.unpause`."""
-        manifest, new = self.run.state.manifest, {rule: str(limit) for rule, limit in (limits or {}).items()}
-        rules = restored(manifest.policy).engine if new and manifest is not None and manifest.policy is not None else None
-        for rule_id, limit in new.items():
-            rule = rules.rule(rule_id) if isinstance(rules, Policy) else None
-            if rule is None:
-                raise UserError(f"the run's policy has no rule {rule_id!r} with a limit")
-            limited(rule, limit)
-        self._decide("unpaused", actor, note, Payload(inline=encode_value(new)) if new else None)
-
-    def stop(self, *, note: str | None = None, actor: str = "code") -> None:
-        """Stop the run."""
-        self._decide("stop", actor, note, None)
-
-    def _decide(self, decision: Decision, actor: str, note: str | None, value: Payload | None) -> None:
-        response = HitlResponse(
-            request_id=self.request.request_id,
-            decision=decision,
-            actor=actor,
-            subject_hash=self.request.subject_hash,
-            value=value,
-            note=note,
-        )
-        if not run_sync(self.run.decide(response)):
-            raise UserError(run_sync(self.run.how_decided(self.request.request_id)))
-
-    def __repr__(self) -> str:
-        return f"<Pending {self.request.kind}: {self.title}>"
 
 
 class Run:
@@ -360,12 +284,19 @@ class Run:
         """What differs in another run, step by step; `workbench.runtime.diff` says how."""
         return diff(self.entries(), other.entries())
 
+    def compare(self, other: Run) -> None:
+        """Draw this run and another one side by side, step by step; as the data of `diff` where no notebook has been loaded."""
+        if _presenters is None:
+            print(json.dumps(self.diff(other), indent=2, ensure_ascii=False, default=str))  # noqa: T201 - showing is what was asked for
+        else:
+            _presenters.compare(self, other)
+
     def show(self) -> None:
         """Draw the run; as text where no notebook has been loaded."""
         if _presenters is None:
             print(self)  # noqa: T201 - showing is what was asked for
         else:
-            _presenters[0](self)
+            _presenters.show(self)
 
     def view(self) -> None:
         """Open the run's interactive view, in which its graph, messages and record can be looked through; it stays when the run ends.
@@ -375,7 +306,7 @@ class Run:
         """
         if _presenters is None:
             raise UserError("an interactive view needs a notebook: load it with %load_ext workbench; run.show() draws text elsewhere")
-        _presenters[1](self)
+        _presenters.view(self)
 
     async def graph(self) -> AgentGraph | None:
         """The graph that the run is of, where this process has it."""

@@ -1,0 +1,163 @@
+"""The run browser, two runs side by side, and a tool tried by hand: what the kernel's side of them does."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+import workbench as wb
+from tests.notebook.kernel import Kernel
+from tests.notebook.sample_run import SAMPLES
+from tests.notebook.test_magics import usage_error
+from workbench.current import set_current
+from workbench.notebook.browse import RunBrowser, rows
+from workbench.notebook.comparison import compared
+from workbench.notebook.trying import TryTool
+from workbench.notebook.view import RunView
+from workbench.profiles import for_tests
+
+
+@pytest.fixture
+def bench():
+    bench = for_tests(1)
+    set_current(bench)
+    yield bench
+    set_current(None)
+    bench.close()
+
+
+def look(key: str) -> str:
+    """Look."""
+    return key
+
+
+def view_of(entries):
+    view = RunView()
+    for entry in entries:
+        view.apply(entry)
+    return view.full()
+
+
+@pytest.fixture
+def two(bench):
+    """Two runs of an agent, the second with a tool call."""
+    agent = wb.Agent(wb.models.Scripted(["```python\nfinish(look('a'))\n```"]), tools=[look], workbench=bench)
+    agent.run("look at <b>it</b>")
+    agent.close()
+    agent = wb.Agent(wb.models.Scripted(["It is done."]), workbench=bench)
+    agent.run("say")
+    agent.close()
+    return [run.id for run in reversed(bench.runs())]
+
+
+def test_a_row_says_what_a_run_was_and_which_tools_it_called(two):
+    newest, first = rows()
+    assert (newest["title"], newest["tools"], newest["status"]) == ("say", [], "completed")
+    assert (first["id"], first["tools"], first["calls"], first["steps"]) == (two[0], ["look"], 1, 1)
+
+
+def test_presses_open_and_compare_and_what_goes_wrong_is_said(two):
+    done = []
+
+    def open_run(run_id):
+        done.append(wb.open(run_id).id)
+
+    browser = RunBrowser(open_run=open_run, compare=lambda left, right: done.append((left, right)))
+    browser._from_page(None, {"open": two[0]}, None)
+    browser._from_page(None, {"compare": two}, None)
+    browser._from_page(None, {"compare": [two[0]]}, None)
+    browser._from_page(None, "nonsense", None)
+    assert done == [two[0], (two[0], two[1])]
+    browser._from_page(None, {"open": "ffff"}, None)
+    assert "there is no run 'ffff'" in browser.table.notice
+
+
+def test_a_run_compared_with_itself_is_the_same():
+    view = view_of(SAMPLES["finished"]())
+    told = compared(view, view)
+    assert told["text/plain"].startswith("All steps are the same.")
+    assert "differs" not in told["text/markdown"]
+
+
+def test_what_differs_is_told_by_sign_and_word_in_every_form():
+    told = compared(view_of(SAMPLES["finished"]()), view_of(SAMPLES["failed"]()))
+    assert told["text/plain"].startswith("3 of 3 steps differ: 1, 2, 3. They end differently.")
+    assert "+ error   ModelUnavailable" in told["text/plain"]
+    assert "```diff" in told["text/markdown"]
+    assert "≠</b> differs" in told["text/html"]
+
+
+def test_what_strangers_wrote_is_text_in_a_comparison_and_there_is_no_script():
+    class Tags(HTMLParser):
+        seen: set[str] = set()  # noqa: RUF012
+
+        def handle_starttag(self, tag, attrs):
+            self.seen.add(tag)
+            assert not [name for name, _ in attrs if name.startswith("on")]
+
+    for name, sample in SAMPLES.items():
+        Tags().feed(compared(view_of(sample()), view_of(SAMPLES["finished"]()))["text/html"])
+        assert not Tags.seen & {"script", "img", "iframe", "a", "form", "object"}, name
+
+
+def test_in_a_notebook_two_runs_are_drawn_and_without_a_page_the_browser_says_so(notebook: Kernel) -> None:
+    notebook.run("model = scripted('finish(1)', 'finish(2)')").done()
+    notebook.run("%%agent -m model -o one\ngo").done()
+    notebook.run("two = one.fork(step=1, code='finish(2)')\nawait two.wait()").done()
+    shown = notebook.run("one.compare(two)").done().displays[0]
+    assert "1 of 1 steps differ: 1. They end differently." in shown["text/plain"]
+    assert "- finish(1)\n+ finish(2)" in shown["text/plain"]
+    assert "%runs lists the runs" in usage_error(notebook.run("%runs --browse"))
+
+
+def typed(name: str, count: int = 1, *, loud: bool = False, tags: list[str] | None = None) -> dict[str, object]:
+    """Say what came.
+
+    Args:
+        name: Whose.
+    """
+    if name == "none":
+        raise ValueError("no <b>name</b>")
+    return {"name": name, "count": count, "loud": loud, "tags": tags}
+
+
+@pytest.fixture
+def trying():
+    """A form for a tool; its fields by name."""
+    form = TryTool(wb.Tool.from_function(typed, approval=True))
+    return form, {field["key"]: widget for field, widget in form._fields}
+
+
+def test_a_tool_is_called_with_what_the_fields_hold_and_nothing_is_recorded(trying, bench):
+    form, fields = trying
+    fields["name"].value = "Ana"
+    fields["count"].value = "3"
+    fields["tags"].value = '["a"]'
+    form.call()
+    assert "✓ returned" in form.came.value
+    assert "&#x27;count&#x27;: 3" in form.came.value
+    assert bench.runs() == []
+
+
+def test_an_error_and_a_value_that_does_not_fit_are_shown_as_text(trying):
+    form, fields = trying
+    fields["name"].value = "none"
+    form.call()
+    assert "✕ tool_failed" in form.came.value
+    assert "<b>name</b>" not in form.came.value
+    fields["count"].value = "many"
+    form.call()
+    assert "count is to be a whole number; got &#x27;many&#x27;" in form.came.value
+    fields["tags"].value = "[1"
+    fields["count"].value = "1"
+    form.call()
+    assert "tags is to be JSON" in form.came.value
+
+
+def test_the_card_says_that_a_try_is_part_of_no_record(trying):
+    form, _ = trying
+    texts = str([each.value for each in form.children[0].children[0].children if hasattr(each, "value")])
+    assert "part of no record" in texts
+    assert "you are that person" in texts
+    assert "can be tried here" in repr(form)

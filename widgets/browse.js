@@ -1,0 +1,113 @@
+/**
+ * The runs of a store as a table that can be searched: what is found is found in the page, what is opened or compared is drawn by the
+ * kernel below. Joined to dom.js.
+ */
+const SHOWN = 200;
+
+function field(label, input) {
+  return h("label", "", label, input);
+}
+
+function choice(words, all) {
+  const select = h("select", "");
+  for (const word of [all, ...words]) {
+    const option = h("option", "", word);
+    option.value = word === all ? "" : word;
+    select.append(option);
+  }
+  return select;
+}
+
+function render({ model, el }) {
+  const root = h("section", "wb-run");
+  const chosen = new Set();
+  const search = has(h("input", ""), { type: "search", placeholder: "words of the task, an id" });
+  const status = h("span", "");
+  const notice = has(h("p", "notice"), { role: "status" });
+  const body = h("tbody", "");
+  const compare = button("", "Compare", () => model.send({ compare: [...chosen] }));
+  const refresh = button("", "Refresh", () => model.send({ refresh: true }));
+  const columns = ["", "Run", "Status", "Model", "Started", "Took", "Steps", "Calls", "Cost"];
+  const head = h("tr", "");
+  columns.forEach((name, at) => head.append(has(h("th", at > 4 ? "num" : "", name || h("span", "sep", "compare")), { scope: "col" })));
+  let filters = {};
+
+  function build() {
+    const rows = model.get("rows");
+    const words = (name) => [...new Set(rows.flatMap((row) => row[name]))].filter(Boolean).sort();
+    const before = Object.fromEntries(Object.entries(filters).map(([name, select]) => [name, select.value]));
+    filters = {
+      status: choice(words("status"), "every status"),
+      model: choice(words("model"), "every model"),
+      tools: choice(words("tools"), "every tool"),
+    };
+    for (const [name, select] of Object.entries(filters)) {
+      select.value = before[name] ?? "";
+      select.addEventListener("change", draw);
+    }
+    bar.replaceChildren(
+      field("Search", search),
+      field("Status", filters.status),
+      field("Model", filters.model),
+      field("Tool", filters.tools),
+    );
+    draw();
+  }
+
+  function draw() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = model.get("rows");
+    const fits = (row) =>
+      words.every((word) => `${row.id} ${row.title}`.toLowerCase().includes(word)) &&
+      Object.entries(filters).every(([name, select]) => !select.value || [row[name]].flat().includes(select.value));
+    const found = rows.filter(fits);
+    body.replaceChildren(...found.slice(0, SHOWN).map(line));
+    const more = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
+    status.textContent = `${found.length} of ${rows.length} runs${more}`;
+    compare.disabled = chosen.size !== 2;
+  }
+
+  function line(row) {
+    const tick = has(h("input", ""), { type: "checkbox", "aria-label": `compare run ${row.id.slice(0, 8)}` });
+    tick.checked = chosen.has(row.id);
+    tick.addEventListener("change", () => {
+      if (tick.checked) chosen.add(row.id);
+      else chosen.delete(row.id);
+      compare.disabled = chosen.size !== 2;
+    });
+    const open = button("open", row.title || row.id.slice(0, 8), () => model.send({ open: row.id }));
+    open.title = `Open run ${row.id}`;
+    const cells = [row.model, row.started, row.took, row.steps, row.calls, row.cost];
+    return h(
+      "tr",
+      "",
+      h("td", "", tick),
+      h("td", "title", open),
+      h("td", "", badge(row.badge)),
+      ...cells.map((cell, at) => has(h("td", at > 1 ? "num" : at ? "" : "model", String(cell)), at ? {} : { title: cell })),
+    );
+  }
+
+  const bar = h("div", "filters");
+  search.addEventListener("input", draw);
+  const told = () => (notice.textContent = model.get("notice"));
+  model.on("change:rows", build);
+  model.on("change:notice", told);
+  status.setAttribute("aria-live", "polite");
+  root.append(
+    h("div", "head", h("h3", "", "Runs")),
+    bar,
+    h("div", "found", status, compare, refresh),
+    h("div", "scroll", h("table", "runs", h("thead", "", head), body)),
+    notice,
+  );
+  el.append(root);
+  build();
+  told();
+  return () => {
+    model.off("change:rows", build);
+    model.off("change:notice", told);
+  };
+}
+
+export default { render };
