@@ -72,3 +72,25 @@ def test_a_replay_reads_nothing_again(executed: Executed) -> None:
     weighed = pd.read_csv(NOTEBOOKS / "data" / "penguins.csv").dropna(subset="body_mass_g").groupby("species").size()
     (answer,) = shown(executed("03_guardrails_replay_fork"), "made = len(read)")
     assert ast.literal_eval(answer) == ({name: int(weighed[name]) for name in ("Adelie", "Gentoo")}, True, 0)
+
+
+def test_a_person_decides_in_code_on_the_command_line_and_after_a_kill(executed: Executed) -> None:
+    done = executed("04_human_in_the_loop")
+    letters = [("Ana", "The figures are ready."), ("Ben", "The figures are ready; page 3 is new.")]
+    assert ast.literal_eval(shown(done, "sent")[0]) == letters
+    assert "already decided by Dora" in shown(done, "try:\n    request.approve")[0]
+    assert shown(done, "block.approve")[0] == "10"
+    printed, answer = shown(done, "command = [sys.executable")
+    assert "answer" in printed
+    assert ast.literal_eval(answer) == {"accept": True}
+    assert shown(done, "ask = wb.human")[0] == "'yes'"
+
+
+def test_frames_agree_with_the_record_and_nothing_is_paid_for_twice(executed: Executed) -> None:
+    done = executed("05_run_as_data")
+    assert len(set(ast.literal_eval(shown(done, "by_node")[0]))) == 1
+    assert ast.literal_eval(shown(done, "verified")[0]) == (True, True)
+    rows, same = ast.literal_eval(shown(done, "from pathlib import Path")[0])
+    assert rows > 20
+    assert same is True
+    assert "steps differ" in shown(done, "other = slip.fork")[0]

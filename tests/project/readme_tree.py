@@ -24,6 +24,7 @@ FOLDERS = {
     "workbench/models": "clients of language models",
     "workbench/agents": "the CodeAct agent, which is a graph",
     "workbench/agents/prompts": "what models are told, word for word",
+    "workbench/frames": "the record as DataFrames",
     "workbench/scaffold": "`workbench new`: files to begin with",
     "workbench/scaffold/templates": "what they are made of; `$name` is filled in",
     "workbench/notebook": "the surface in Jupyter; the only package that knows it",

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import workbench as wb
-from tests.replay.graphs import FAN, look, send
+from tests.replay.graphs import ASKING, FAN, look, send
 from workbench.errors import RunError
 from workbench.loop import run_sync
 from workbench.profiles import for_tests
+from workbench.runtime.pending import Pending
 
 HERE = Path(__file__).parent
 TOOLS = [look, send]
@@ -116,6 +118,88 @@ def unknown(bench: wb.Workbench) -> wb.Run:
     return again
 
 
+LETTERS = """
+out = []
+for n in [1, 2, 3]:
+    try:
+        out.append(send(n))
+    except Exception as error:
+        out.append(str(error))
+finish(out)
+"""
+
+
+def people(bench: wb.Workbench) -> wb.Run:
+    """A call approved, one changed, one refused."""
+    tool = replace(wb.Tool.of(send), approval=True)
+    made = wb.Agent(wb.models.Scripted([code(LETTERS)]), tools=[tool], engine="monty", workbench=bench)
+    run = made.start("Send three.")
+    asked(run).approve(actor="Ada")
+    asked(run).approve({"n": 20}, note="more", actor="Ada")
+    asked(run).reject("enough", actor="Ada")
+    run.result(20)
+    made.close()
+    return run
+
+
+def code_approved(bench: wb.Workbench) -> wb.Run:
+    """Every block is asked about: one changed, one refused, the rest allowed."""
+    replies = [code("x = look(1)"), code("send(1)"), code("print(x)"), code("finish(x)")]
+    made = wb.Agent(wb.models.Scripted(replies), tools=TOOLS, engine="monty", approve="code", workbench=bench)
+    run = made.start("Look.")
+    asked(run).approve({"code": "x = look(2)"})
+    asked(run).reject("no letters")
+    asked(run).approve_always()
+    run.result(20)
+    made.close()
+    return run
+
+
+def question(bench: wb.Workbench) -> wb.Run:
+    """A person is asked twice: one answer, and one time that ran out."""
+    run = wb.start(ASKING, "draft", workbench=bench)
+    asked(run).answer("better")
+    run.result(20)
+    return run
+
+
+def pause(bench: wb.Workbench) -> wb.Run:
+    """A guardrail warns and pauses; a person gives it a new limit."""
+    replies = [code("look(1)"), code("look(2)"), code("finish(look(3))")]
+    policy = wb.Policy.parse(
+        """
+kind: GuardrailPolicy
+version: 1
+rules:
+- {id: first, when: "tool == 'look'", on: [tool_call], action: warn}
+- {id: few, when: "sum(tool_calls) > 1", on: [tool_call], scope: lifetime, action: pause_lifetime}
+"""
+    )
+    made = wb.Agent(wb.models.Scripted(replies), tools=TOOLS, engine="monty", policy=policy, workbench=bench)
+    run = made.start("Look thrice.")
+    asked(run).unpause(actor="Ada", limits={"few": 10})
+    run.result(20)
+    made.close()
+    return run
+
+
+def conversation(bench: wb.Workbench) -> wb.Run:
+    """The second run of a conversation."""
+    made = wb.Agent(wb.models.Scripted(["Hello.", code("finish(look(4))")]), tools=TOOLS, engine="monty", workbench=bench)
+    made.chat("I am Ana.")
+    made.chat("What is 4?")
+    made.close()
+    assert bench.last is not None
+    return bench.last
+
+
+def asked(run: wb.Run) -> Pending:
+    """What the run asks next."""
+    pending = run_sync(run.asked())
+    assert pending is not None
+    return pending
+
+
 async def until(run: wb.Run, seq: int) -> None:
     """Wait until the run's record has so many entries."""
     while (await run.workbench.store.head(run.id))[0] < seq:  # noqa: ASYNC110 - no event says so
@@ -140,9 +224,14 @@ RECORDS: dict[str, Callable[[wb.Workbench], wb.Run]] = {
     "fork_of_an_agent": agent_fork,
     "stopped": stopped,
     "unknown_outcome": unknown,
+    "calls_decided": people,
+    "code_decided": code_approved,
+    "questions": question,
+    "paused": pause,
+    "conversation": conversation,
 }
 
-GRAPHS = {"fan": FAN, "waiting": WAITING}
+GRAPHS = {"fan": FAN, "waiting": WAITING, "asking": ASKING}
 """The graphs of the records that are not an agent's, by name."""
 
 

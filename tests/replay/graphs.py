@@ -85,3 +85,13 @@ FAN = wb.AgentGraph(
     ],
 )
 """A retry in one of three branches, a join, a round back."""
+
+ASKING = wb.AgentGraph(
+    "asking",
+    nodes=[
+        wb.human("first", lambda draft: f"What of {draft}?", schema={"type": "string"}),
+        wb.human("second", "And then?", timeout=0.01, default="nothing"),
+    ],
+    edges=[("Start", "first"), ("first", "second"), ("second", "End")],
+)
+"""Two questions; nobody answers the second."""
