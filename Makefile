@@ -10,7 +10,7 @@ BOOTSTRAP = @VENV="$(VENV)" WORKBENCH_PYTHON="$(WORKBENCH_PYTHON)" .ci/bootstrap
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 BROWSER = $(if $(CHROMIUM)$(CI),,-m "not browser")
 
-.PHONY: help demo lab test test-matrix lint format bench fuzz clean
+.PHONY: help demo lab test test-matrix kernels binder lint format bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,14 @@ test-matrix: ## run the fast part of the suite on Python 3.11 and 3.13, where th
 	  VENV=.venv-$$version WORKBENCH_PYTHON=$$version .ci/bootstrap dev && \
 	  .venv-$$version/bin/python -m pytest -m "not browser and not slow" $(PYTEST_ARGS) || exit 1; \
 	done
+
+kernels: ## run the first cells and the quickstart on ipykernel 6.30, 7.3, 7.4 and the newest
+	$(BOOTSTRAP) dev
+	@VENV="$(VENV)" .ci/kernels
+
+binder: ## make an environment as Binder does, and run every notebook in it
+	$(BOOTSTRAP) dev
+	@VENV="$(VENV)" .ci/binder
 
 lint: ## style, types, layers, and notebooks without outputs
 	$(BOOTSTRAP) dev

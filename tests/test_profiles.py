@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,37 @@ def test_a_password_in_a_url_is_in_no_message(url):
     with pytest.raises(wb.errors.ConfigurationError) as caught:
         wb.connect(url)
     assert "canary" not in str(caught.value)
+
+
+PACKAGE = """
+from workbench.adapters.memory import MemoryStateStore
+
+made = []
+
+def store(url):
+    made.append(url)
+    return MemoryStateStore()
+"""
+
+
+@pytest.fixture
+def other_distribution(tmp_path, monkeypatch):
+    """A package that another distribution has installed, with an adapter for the scheme `elsewhere:`."""
+    site = below(tmp_path, "site")
+    (site / "elsewhere_store.py").write_text(PACKAGE)
+    info = below(site, "elsewhere_store-1.0.dist-info")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[workbench.state]\nelsewhere = elsewhere_store:store\n")
+    monkeypatch.syspath_prepend(str(site))
+
+
+def test_an_adapter_of_another_distribution_is_found_by_its_scheme(other_distribution, tmp_path):
+    with pytest.raises(ConfigurationError, match="elsewhere:, memory:, sqlite:"):
+        wb.connect("nowhere:here", home=tmp_path)
+    bench = wb.connect("elsewhere:here", home=tmp_path)
+    ask = wb.task(name="one", idempotent=True)(lambda value: value + 1)
+    run = wb.start(wb.AgentGraph("one", nodes=[ask], edges=[("Start", "one"), ("one", "End")]), 1)
+    assert run.result(5) == 2
+    run.verify()
+    bench.close()
+    assert importlib.import_module("elsewhere_store").made == ["elsewhere:here"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,7 +16,7 @@ from docs.schemas.example import LIFETIME, example_run
 from tests.record.strategies import entries
 from workbench.record.codec import GENESIS, to_json
 from workbench.record.entries import StoredEntry, columns_of, decode_entry, encode_entry, verify_chain
-from workbench.record.envelope import ENTRY, AnyEntry
+from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry
 from workbench.record.state import fold
 
 REFRESH = "run make format (or python docs/schemas/generate.py)"
@@ -35,6 +36,38 @@ def test_the_published_schema_is_a_schema() -> None:
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_any_stored_entry_fulfils_the_published_schema(entry: AnyEntry) -> None:
     VALIDATOR.validate(json.loads(encode_entry(entry)))
+
+
+BEFORE = Path(__file__).parent / "envelope-v1.before.json"
+NARROW = {"type", "enum", "const", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"}
+WORDS = {"required", "description", "default", "title"}
+
+
+def test_what_fulfilled_the_schema_before_fulfils_this_one() -> None:
+    before = BEFORE.read_text()
+    assert SCHEMA in before, "there is a new version of the schema: keep its first form here instead"
+    assert narrowed(json.loads(before), VALIDATOR.schema, "") == []
+
+
+def test_a_schema_that_allows_less_is_found() -> None:
+    now = json.loads(BEFORE.read_text())
+    del now["$defs"]["Telemetry"]["properties"]["retries"]
+    now["$defs"]["BlobRef"]["required"].append("media_type")
+    now["$defs"]["Header"]["properties"]["status"]["enum"].pop()
+    assert len(narrowed(json.loads(BEFORE.read_text()), now, "")) == 3
+
+
+def narrowed(before: Any, now: Any, where: str) -> list[str]:
+    """What was allowed before and is not any more: a property or variant that is gone, a new requirement, a value taken away."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        gone = [f"{where}/{name} is gone" for name in before.keys() - now.keys() - WORDS]
+        gone += [f"{where}/{name} is new there" for name in (now.keys() - before.keys()) & NARROW]
+        gone += [f"{where} requires {name}" for name in set(now.get("required", ())) - set(before.get("required", ()))]
+        shared = before.keys() & now.keys() - WORDS
+        return gone + [each for name in sorted(shared) for each in narrowed(before[name], now[name], f"{where}/{name}")]
+    if isinstance(before, list) and isinstance(now, list):
+        return [f"{where} lacks {each}" for each in before if each not in now]
+    return [] if before == now else [f"{where} was {before!r} and is {now!r}"]
 
 
 @pytest.mark.parametrize("change", [{"seq": 0}, {"kind": "wish"}, {"surprise": 1}, {"schema": "workbench.envelope/2"}, {"header": {}}])

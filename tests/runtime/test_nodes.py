@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import threading
 import time
@@ -13,9 +14,13 @@ import workbench as wb
 from tests.runtime.graphs import choosing, kinds_of, line
 from workbench.adapters.memory import MemoryBlobStore
 from workbench.errors import RunFailed, RunStopped, UnknownRun
+from workbench.loop import run_sync, submit
+from workbench.models.prices import table_version
+from workbench.ports import Query
 from workbench.record.codec import encode_value
 from workbench.record.envelope import NextTask
-from workbench.record.values import Payload
+from workbench.record.values import Payload, Usage
+from workbench.runtime.data_plane import RUN_TOPIC
 
 
 class Awkward(BaseException):
@@ -388,3 +393,59 @@ def test_a_deep_recursion_in_a_task_is_its_own_failure(bench):
     with pytest.raises(RunFailed, match="RecursionError"):
         wb.start(line(deep), 1, workbench=bench).result(10)
     assert healthy(bench)
+
+
+def test_what_is_announced_and_kept_of_a_large_result_is_a_small_reference(bench):
+    told = []
+
+    async def listen():
+        async for message in bench.bus.subscribe(RUN_TOPIC):
+            told.append(json.dumps(message))
+
+    listening = submit(listen())
+    run = wb.start(line(big, wb.task(idempotent=True)(length)), 0, workbench=bench)
+    assert run.result(10) == 3_000_000
+    listening.cancel()
+    assert told
+    assert max(map(len, told)) < 100
+    stored = run_sync(everything(bench, run.id))
+    assert max(len(entry.data) for entry in stored) < 5_000
+
+
+async def big(value):
+    return "x" * 3_000_000
+
+
+async def length(value):
+    return len(value)
+
+
+async def everything(bench, run_id):
+    return [stored async for stored in bench.store.read(Query(lifetime_ids=[run_id]))]
+
+
+def test_a_node_keeps_bytes_beside_the_record_and_another_reads_them(bench):
+    @wb.task(idempotent=True)
+    async def draw(value, ctx):
+        ref = await ctx.blob(b"\x89PNG", "image/png")
+        return ref.model_dump()
+
+    @wb.task(idempotent=True)
+    async def look(value, ctx):
+        return (await ctx.read_blob(value)).hex()
+
+    run = wb.start(line(draw, look), 0, workbench=bench)
+    assert run.result(5) == b"\x89PNG".hex()
+    run.verify()
+    assert "image/png" in str(run.entries()[2].result.output.inline)
+
+
+def test_a_cost_says_which_price_table_it_is_by(bench):
+    @wb.task(idempotent=True)
+    async def spend(value, ctx):
+        ctx.usage(Usage(tokens_in=1), model="m", cost_usd="0.1", price_table=table_version())
+        return value
+
+    run = wb.start(line(spend), 0, workbench=bench)
+    run.result(5)
+    assert run.entries()[2].telemetry.price_table.startswith("genai-prices ")

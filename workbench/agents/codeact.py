@@ -88,7 +88,7 @@ async def task_llm(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any]:
     request = ModelRequest(messages=ctx.conversation, temperature=resources.temperature, max_tokens=resources.max_tokens)
     reply = await resources.client.complete(request, on_text=lambda piece: ctx.emit("text", text=piece))
     ctx.say(Message(role="assistant", content=reply.content))
-    ctx.usage(reply.usage, model=reply.model, cost_usd=reply.cost_usd, retries=reply.retries)
+    ctx.usage(reply.usage, model=reply.model, cost_usd=reply.cost_usd, retries=reply.retries, price_table=reply.price_table)
     thoughts, _ = without_thinking(reply.content, resources.thinking_tag)
     return {"thinking": list(thoughts), "finish_reason": reply.finish_reason}
 

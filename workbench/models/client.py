@@ -34,6 +34,8 @@ class ModelReply(Value):
     """In the provider's words; `length` (OpenAI) and `max_tokens` (Anthropic) mean that the text is cut off."""
     cost_usd: str | None = None
     """An exact decimal string; None where the price is not known."""
+    price_table: str | None = None
+    """Which version of the price table it is by."""
     latency_ms: float = 0.0
     """From the first byte sent to the last received, retries included."""
     retries: int = 0

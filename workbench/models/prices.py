@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from functools import cache
+from importlib.metadata import version
 
 from workbench.record.values import Usage
 
 TABLE = "genai_prices.data"
 """The module that holds the prices, which genai_prices imports when the first one is asked for."""
+
+
+@cache
+def table_version() -> str:
+    """Which price table there is."""
+    return f"genai-prices {version('genai-prices')}"
 
 
 async def priced(base_url: str, models: tuple[str, ...], usage: Usage, cache_write_tokens: int = 0) -> str | None:

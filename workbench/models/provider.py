@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from workbench.errors import ConfigurationError
 from workbench.models.client import ModelReply, OnText
 from workbench.models.http import RETRY, TIMEOUTS, Http, Retry, Timeouts
-from workbench.models.prices import priced
+from workbench.models.prices import priced, table_version
 from workbench.models.wire import Parsed, StreamReader
 from workbench.record.values import Usage
 
@@ -106,6 +106,7 @@ async def ask(
         model=parsed.model or model,
         finish_reason=parsed.finish_reason,
         cost_usd=cost,
+        price_table=None if cost is None else table_version(),
         latency_ms=round(received.latency_ms, 3),
         retries=received.retries,
     )

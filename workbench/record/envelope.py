@@ -90,6 +90,8 @@ class Telemetry(Value):
     tool_calls: int = 0
     retries: int = 0
     model: str | None = None
+    price_table: str | None = None
+    """Which version of the price table the cost is by."""
 
     @property
     def tokens_used(self) -> int:

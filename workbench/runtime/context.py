@@ -27,7 +27,7 @@ from workbench.errors import (
 from workbench.record.codec import digest
 from workbench.record.envelope import ABSENT, Links, Telemetry, ToolCallEntry
 from workbench.record.refs import TaskRef
-from workbench.record.values import ErrorInfo, Message, Payload, ToolCall, Usage, make_id
+from workbench.record.values import BlobRef, ErrorInfo, Message, Payload, ToolCall, Usage, make_id
 from workbench.runtime.clock import Clock
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
@@ -150,6 +150,19 @@ class TaskContext:
         """Every message so far, this execution's included."""
         return (*self._life.conversation, *self.messages)
 
+    async def blob(self, data: bytes, media_type: str = "application/octet-stream") -> BlobRef:
+        """Store bytes beside the record, which then need only be referred to: return `ref.model_dump()`, or part of it. The same bytes
+        have one blob."""
+        return await self._life.plane.put_blob(data, media_type)
+
+    async def read_blob(self, ref: BlobRef | Mapping[str, Any]) -> bytes:
+        """The bytes of a reference.
+
+        Raises:
+            BlobMissing, BlobCorrupt
+        """
+        return await self._life.plane.get_blob(BlobRef.model_validate(ref))
+
     def say(self, *messages: Message) -> None:
         """Add to the conversation."""
         for message in messages:
@@ -157,9 +170,10 @@ class TaskContext:
                 raise UserError(f"say() takes messages; got a {type(message).__name__}. Write Message(role='user', content=…)")
         self.messages.extend(messages)
 
-    def usage(self, usage: Usage, *, model: str, cost_usd: str | None, retries: int = 0) -> None:
+    def usage(self, usage: Usage, *, model: str, cost_usd: str | None, retries: int = 0, price_table: str | None = None) -> None:
         """Report what a model call used; an unknown price is recorded as unpriced, never as 0."""
-        used = Telemetry(**usage.model_dump(), model=model, cost_usd=cost_usd, unpriced=cost_usd is None, retries=retries)
+        numbers = {**usage.model_dump(), "model": model, "cost_usd": cost_usd, "retries": retries, "price_table": price_table}
+        used = Telemetry(**numbers, unpriced=cost_usd is None)
         self.telemetry.update(used.model_dump(exclude_defaults=True))
 
     def link_sandbox(self, sandbox_id: str, block_no: int) -> None:
