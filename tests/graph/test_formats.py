@@ -302,7 +302,8 @@ def test_a_text_states_every_option_there_is(form):
 
 def test_no_option_of_nodes_and_edges_is_left_out_of_the_formats():
     stated = {
-        Task: {"name", "run", "retries", "input", "output", *outline._TASK},  # the code states its types
+        # The code states its types, and whether it may be begun anew while it waits.
+        Task: {"name", "run", "retries", "input", "output", "parks", *outline._TASK},
         Plan: {"name", "choose", "input", *outline._PLAN},
         Edge: {"source", "target", "type", *outline._EDGE},
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Self, cast
 
@@ -205,7 +206,11 @@ class AgentGraph:
         return "fail" if join is None else self.join(join).on_branch_failure
 
     def source_hashes(self) -> dict[str, str]:
-        """Node name → hash of its source text: what a resume compares."""
+        """Node name → hash of its source text, as it was when it was first asked for: what a resume compares."""
+        return dict(self._source_hashes)
+
+    @cached_property
+    def _source_hashes(self) -> dict[str, str]:
         return {name: source_hash(node) for name, node in self.nodes.items()}
 
 

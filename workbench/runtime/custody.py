@@ -20,6 +20,7 @@ from workbench.record.values import LifetimeStatus
 from workbench.runtime.binding import Binding
 from workbench.runtime.clock import Clock
 from workbench.runtime.control_plane import ControlPlane
+from workbench.runtime.crowd import Collector
 from workbench.runtime.data_plane import DataPlane, Journal
 from workbench.runtime.guard import Guard
 from workbench.runtime.lifetime import Lifetime
@@ -75,6 +76,7 @@ class Custody:
         self._lease_seconds = lease_seconds
         self._park_seconds = park_seconds
         self._owned: dict[str, Owned] = {}
+        self._collector = Collector()
         self._housekeeping: asyncio.Task[None] | None = None
         self._closed = False
         self._inbox_read = 0
@@ -129,6 +131,7 @@ class Custody:
         loop = asyncio.get_running_loop()
         owned = Owned(life.journal.lifetime_id, life.binding, life.journal.epoch, life, ended=loop.create_future())
         self._owned[owned.lifetime_id] = owned
+        self._collector.crowded(len(self._owned))
         self._go_on(owned, life)
         if self._housekeeping is None or self._housekeeping.done():
             self._housekeeping = loop.create_task(self._housekeep())
@@ -219,6 +222,7 @@ class Custody:
 
     async def _end(self, owned: Owned, streams: list[str]) -> None:
         del self._owned[owned.lifetime_id]
+        self._collector.crowded(len(self._owned))
         owned.ended.set_result(None)
         try:
             for held in (owned.lifetime_id, *streams):

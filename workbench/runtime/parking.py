@@ -22,9 +22,14 @@ def only_waits(life: Lifetime) -> bool:
         and life.broken is None
         and not life.journal.pending
         and not state.open_calls
-        and all(exec_id in asking and life.graph.task(ref.name).parks for exec_id, ref in state.running.items())
+        and all(exec_id in asking and _may_begin_anew(life, ref.name) for exec_id, ref in state.running.items())
         and not decide(life.graph, state)
     )
+
+
+def _may_begin_anew(life: Lifetime, name: str) -> bool:
+    task = life.graph.task(name)
+    return task.parks and task.idempotent
 
 
 def seconds_to_sleep(life: Lifetime) -> float | None:
