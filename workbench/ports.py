@@ -115,6 +115,11 @@ class StateStore(Protocol):
         """
         ...
 
+    def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """The headers of entries without what they say: rows of these columns, in batches, in the order of `read`. Names are those of
+        `workbench.record.entries.COLUMNS`, and `lifetime_id`, `seq`, `hash` and `size`, the number of stored bytes."""
+        ...
+
     async def statistics(self, query: Query) -> Statistics:
         """The measures (`workbench.record.statistics`) over the entries that `query` names, summed up in the store; exact for counts,
         tokens and money. There is no last value. `limit` and `newest_first` mean nothing here."""

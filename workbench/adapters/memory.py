@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from workbench.adapters.addresses import blob_key, blob_ref, checked
 from workbench.adapters.memory_bus import MemoryEventBus
@@ -91,6 +92,15 @@ class MemoryStateStore:
             if _matches(query, entry):
                 left = None if left is None else left - 1
                 yield entry
+
+    async def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """Columns alone, all in one batch."""
+        rows = []
+        async for entry in self.read(query):
+            own = {"lifetime_id": entry.lifetime_id, "seq": entry.seq, "hash": entry.hash, "size": len(entry.data)}
+            rows.append(tuple(own[name] if name in own else entry.columns[_COLUMN[name]] for name in names))
+        if rows:
+            yield rows
 
     async def statistics(self, query: Query) -> Statistics:
         """The measures over what `query` names."""

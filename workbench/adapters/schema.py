@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     Table,
     Text,
     UniqueConstraint,
@@ -146,7 +147,12 @@ def create_statements(dialect: Dialect) -> list[str]:
 
 def select_entries(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     """The SELECT that answers `query`, with its parameters, all bound."""
-    return _bound(query, dialect, summed=False)
+    return _bound(query, dialect)
+
+
+def select_columns(query: Query, names: Sequence[str], dialect: Dialect) -> tuple[str, dict[str, Any]]:
+    """The SELECT of these columns of the entries that `query` names."""
+    return _bound(query, dialect, names=tuple(names))
 
 
 def select_statistics(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
@@ -165,7 +171,7 @@ def statistics_of(row: Sequence[Any]) -> Statistics:
     return found
 
 
-def _bound(query: Query, dialect: Dialect, *, summed: bool) -> tuple[str, dict[str, Any]]:
+def _bound(query: Query, dialect: Dialect, *, summed: bool = False, names: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
     lists = {
         "lifetime_id": query.lifetime_ids,
         "kind": query.kinds,
@@ -188,6 +194,7 @@ def _bound(query: Query, dialect: Dialect, *, summed: bool) -> tuple[str, dict[s
         frozenset(name for name, value in bounds.items() if value is not None),
         query.newest_first,
         summed,
+        names,
     )
     parameters = {name: value for name, value in bounds.items() if value is not None}
     for name, values in lists.items():
@@ -203,6 +210,7 @@ class _Shape(NamedTuple):
     bounds: frozenset[str]
     newest_first: bool
     summed: bool
+    names: tuple[str, ...]
 
 
 _BOUNDS: dict[str, ColumnElement[bool]] = {
@@ -249,7 +257,10 @@ def _written(word: str) -> ColumnElement[Any]:
 @lru_cache(maxsize=256)
 def _compiled(shape: _Shape, dialect: Dialect) -> tuple[str, dict[str, Any]]:
     # Writing the SQL takes fifty times as long as a small query does.
-    statement = select(*_ENDS, *_sums()) if shape.summed else select(ENTRIES.c.position, *_WHOLE)
+    if shape.names:
+        statement: Select[Any] = select(*(func.length(ENTRIES.c.data) if name == "size" else ENTRIES.c[name] for name in shape.names))
+    else:
+        statement = select(*_ENDS, *_sums()) if shape.summed else select(ENTRIES.c.position, *_WHOLE)
     for name, count in shape.lists:
         statement = statement.where(ENTRIES.c[name].in_([bindparam(f"{name}_{index}") for index in range(count)]))
     statement = statement.where(*(condition for name, condition in _BOUNDS.items() if name in shape.bounds))

@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from workbench.adapters.refusals import held_by, not_next, not_the_one, pruned, repeated, stale
-from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_entries, select_statistics, statistics_of
+from workbench.adapters.schema import INSERTED, PRUNED, entry_of, row_of, select_columns, select_entries, select_statistics, statistics_of
 from workbench.adapters.sqlite import DIALECT, checkpoint, open_reader, open_writer, speaking_of
 from workbench.adapters.writer import Writer
 from workbench.errors import ConfigurationError
@@ -35,6 +35,9 @@ _SMALL = 128
 
 _BATCH = 1000
 """So many rows are read at a time on another thread."""
+
+_COLUMNS_BATCH = 10_000
+"""So many where only headers are read."""
 
 _KNOWN_HEADS = 10_000
 
@@ -154,6 +157,15 @@ class SqlStateStore:
             while rows := await asyncio.to_thread(batches.next):
                 for row in rows:
                     yield entry_of(row)
+        finally:
+            await asyncio.to_thread(batches.close)
+
+    async def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """Columns alone, read on another thread; the bytes of an entry are not touched."""
+        batches = _Batches(self.path, *select_columns(query, names, DIALECT), size=_COLUMNS_BATCH)
+        try:
+            while rows := await asyncio.to_thread(batches.next):
+                yield rows
         finally:
             await asyncio.to_thread(batches.close)
 
@@ -284,8 +296,8 @@ class SqlStateStore:
 class _Batches:
     """One long query on a connection of its own, opened and read on other threads: a reader that holds a snapshot delays nobody."""
 
-    def __init__(self, path: Path, statement: str, parameters: dict[str, Any]) -> None:
-        self._path, self._statement, self._parameters = path, statement, parameters
+    def __init__(self, path: Path, statement: str, parameters: dict[str, Any], size: int = _BATCH) -> None:
+        self._path, self._statement, self._parameters, self._size = path, statement, parameters, size
         self._lock = threading.Lock()  # a reader that is cancelled closes this while the thread may still be fetching
         self._open: tuple[sqlite3.Connection, sqlite3.Cursor] | None = None
 
@@ -296,7 +308,7 @@ class _Batches:
                 db = open_reader(self._path)
                 self._open = (db, db.cursor())
                 self._open[1].execute(self._statement, self._parameters)
-            return self._open[1].fetchmany(_BATCH)
+            return self._open[1].fetchmany(self._size)
 
     def close(self) -> None:
         """End the query."""

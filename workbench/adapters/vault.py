@@ -162,7 +162,8 @@ class SealedState:
     def __init__(self, state: StateStore, vault: Vault) -> None:
         self._state = state
         self._vault = vault
-        self.append, self.statistics, self.head, self.cursor = state.append, state.statistics, state.head, state.cursor
+        self.append, self.columns, self.statistics = state.append, state.columns, state.statistics
+        self.head, self.cursor = state.head, state.cursor
         self.claim, self.renew, self.release, self.leases = state.claim, state.renew, state.release, state.leases
         self.decided_after, self.prune, self.tombstones, self.close = state.decided_after, state.prune, state.tombstones, state.close
         self.data_key, self.data_keys, self.put_data_key = state.data_key, state.data_keys, state.put_data_key

@@ -41,7 +41,7 @@ from workbench.frames.columns import (
     Column,
 )
 from workbench.frames.parquet import write
-from workbench.frames.reading import Unread, column_of, decoded, framed, owned, selected, store_of, stored
+from workbench.frames.reading import Unread, decoded, framed, framed_columns, headers, owned, selected, store_of, stored
 from workbench.frames.styling import style as style
 from workbench.ports import Query
 from workbench.record.envelope import GuardrailEvent, LifetimeEvent, ToolCallEntry
@@ -61,9 +61,19 @@ def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str 
         found[each.lifetime_id] = rows.new_run(entry) if isinstance(entry, LifetimeEvent) else rows.unread_run(each)
     whole = Query(lifetime_ids=list(found)) if query != Query() else Query()
     if found:
-        for each in stored(store, whole):
-            if each.lifetime_id in found:
-                rows.count(found[each.lifetime_id], each, unread)
+        for batch in headers(store, whole, rows.COUNTED):
+            for header in batch:
+                if header[0] in found:
+                    rows.count(found[header[0]], header)
+        for each in stored(store, replace(whole, kinds=list(rows.TOLD))):
+            if each.lifetime_id in found and each.seq > 1:
+                rows.progress(found[each.lifetime_id], each, unread)
+        waiting = [run_id for run_id, row in found.items() if row["asked"] and row["ended_at"] is None]
+        if waiting:
+            ended = Query(lifetime_ids=waiting, kinds=["task_execution"], phases=["finished"])
+            for batch in headers(store, ended, ("lifetime_id", "exec_id")):
+                for run_id, exec_id in batch:
+                    rows.withdraw(found[run_id], exec_id)
         at_work |= owned(store)  # before and after the reading, since a run may begin or end meanwhile
         for run_id, row in found.items():
             row["status"] = row["status"] if row["ended_at"] is not None or run_id in at_work else "interrupted"
@@ -82,12 +92,14 @@ def executions(*, run: Any = None, since: Any = None, until: Any = None, session
 
 def events(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row an entry, in the order of the store."""
-    return framed(EVENTS, event_rows(run=run, since=since, until=until, session=session))
+    return framed_columns(EVENTS, headers(store_of(run), selected(run, since, until, session), rows.EVENT))
 
 
 def event_rows(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> Iterator[Row]:
     """The rows of `events`, one by one."""
-    return (rows.event(each) for each in stored(store_of(run), selected(run, since, until, session)))
+    names = [column.name for column in EVENTS]
+    for batch in headers(store_of(run), selected(run, since, until, session), rows.EVENT):
+        yield from (dict(zip(names, row, strict=True)) for row in batch)
 
 
 def tool_calls(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
@@ -143,15 +155,16 @@ def costs(
         raise UserError(f"costs are given by {', '.join(GROUPS)}; got by={by!r}")
     query = replace(selected(run, since, until, session), kinds=["task_execution"], phases=["finished"], tenant_id=tenant)
     found: dict[Any, Row] = {}
-    for each in stored(store_of(run), query):
-        key = each.lifetime_id if by == "run" else column_of(each, GROUPS[by])
-        row = found.setdefault(key, {GROUPS[by]: key, "cost_nano": 0, **dict.fromkeys((column.name for column in COSTS), 0)})
-        row["executions"] += 1
-        row["model_calls"] += column_of(each, "model") is not None
-        row["tokens_used"] += column_of(each, "tokens_in") + column_of(each, "tokens_out")
-        for name in (*SUMMED, "cost_nano", "latency_ms", "queue_ms"):
-            row[name] += column_of(each, name) or 0
+    summed = (*SUMMED, "cost_nano", "latency_ms", "queue_ms")
+    for batch in headers(store_of(run), query, ("lifetime_id" if by == "run" else GROUPS[by], "model", *summed)):
+        for key, model, *numbers in batch:
+            row = found.setdefault(key, {GROUPS[by]: key, "cost_nano": 0, **dict.fromkeys((column.name for column in COSTS), 0)})
+            row["executions"] += 1
+            row["model_calls"] += model is not None
+            for name, number in zip(summed, numbers, strict=True):
+                row[name] += number or 0
     for row in found.values():
+        row["tokens_used"] = row["tokens_in"] + row["tokens_out"]
         row["cost_usd"] = rows.dollars(row["cost_nano"])
     return framed((Column(GROUPS[by], TEXT), *COSTS), found.values())
 

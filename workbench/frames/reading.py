@@ -66,6 +66,17 @@ async def _take(reader: AsyncIterator[StoredEntry]) -> list[StoredEntry]:
     return batch
 
 
+def headers(store: StateStore, query: Query, names: Sequence[str]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Columns of the store's entries, in batches of rows."""
+    reader = store.columns(query, names)
+    while (batch := run_sync(_next(reader))) is not None:
+        yield batch
+
+
+async def _next(reader: AsyncIterator[Sequence[tuple[Any, ...]]]) -> Sequence[tuple[Any, ...]] | None:
+    return await anext(reader, None)
+
+
 def decoded(store: StateStore, query: Query) -> Iterator[AnyEntry]:
     """The store's entries, decoded. What is encrypted and cannot be read is left out, and a warning says of how many entries and why."""
     unread = Unread()
@@ -104,6 +115,23 @@ def framed(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> pd.D
         for name, values in gathered.items():
             values.append(row.get(name))
     return pd.DataFrame({column.name: _series(gathered[column.name], column.dtype) for column in columns})
+
+
+def framed_columns(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> pd.DataFrame:
+    """A frame of rows that have its columns in their order. Words that come again and again are kept once."""
+    gathered: list[list[Any]] = [[] for _ in columns]
+    known: dict[Any, Any] = {}
+    for batch in batches:
+        for column, values, found in zip(columns, gathered, zip(*batch, strict=True), strict=True):
+            values.extend([known.setdefault(value, value) for value in found] if column.name in _AGAIN else found)
+    made = {}
+    for place, column in enumerate(columns):
+        made[column.name] = _series(gathered[place], column.dtype)
+        gathered[place] = []
+    return pd.DataFrame(made)
+
+
+_AGAIN = frozenset({"run_id", "kind", "phase", "name", "status"})
 
 
 def _series(values: list[Any], dtype: str) -> Any:

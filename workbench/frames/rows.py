@@ -72,27 +72,40 @@ def _why(stored: StoredEntry) -> Row:
     return {}
 
 
-def count(row: Row, stored: StoredEntry, unread: Unread) -> None:
-    """Add an entry to its run's row, from the columns wherever they suffice."""
-    kind, phase, status, model = (column_of(stored, name) for name in ("kind", "phase", "status", "model"))
+COUNTED = ("lifetime_id", "kind", "phase", "status", "model", "cost_nano", *SUMMED)
+"""The columns from which a run is counted."""
+
+TOLD = ("lifetime_event", "hitl_event", "guardrail_event")
+"""The kinds of entries that say how a run stands."""
+
+
+def count(row: Row, header: tuple[Any, ...]) -> None:
+    """Add an entry to its run's row, by its `COUNTED` columns."""
+    _, kind, phase, status, model, nano, *summed = header
     row["entries"] += 1
     finished = phase in ("finished", "outcome")
-    row["tasks"] += kind == "task_execution" and finished
-    row["plans"] += kind == "plan_execution"
-    row["tool_calls"] += kind == "tool_call" and finished
-    row["tool_errors"] += kind == "tool_call" and finished and status != "SUCCEEDED"
+    if kind == "tool_call" and finished:
+        row["tool_calls"] += 1
+        row["tool_errors"] += status != "SUCCEEDED"
+    elif kind == "task_execution" and finished:
+        row["tasks"] += 1
+    elif kind == "plan_execution":
+        row["plans"] += 1
     row["model_calls"] += finished and model is not None
-    for name in SUMMED:
-        row[name] += column_of(stored, name)
-    row["cost_nano"] += column_of(stored, "cost_nano") or 0
-    if kind == "task_execution" and phase == "finished":
-        _withdraw(row, column_of(stored, "exec_id"))
-    if kind in ("lifetime_event", "hitl_event", "guardrail_event") and phase != "created":
-        entry = unread.entry(stored)
-        if entry is not None:
-            _progress(row, entry)
-        elif kind == "lifetime_event" and phase == "ended":
-            row["status"], row["ended_at"] = _ENDS[status], datetime.fromisoformat(column_of(stored, "created_at"))
+    row["cost_nano"] += nano or 0
+    for name, number in zip(SUMMED, summed, strict=True):
+        if number:
+            row[name] += number
+
+
+def progress(row: Row, stored: StoredEntry, unread: Unread) -> None:
+    """How a run stands after an entry, in order."""
+    entry = unread.entry(stored)
+    if entry is not None:
+        _progress(row, entry)
+    elif column_of(stored, "phase") == "ended":
+        row["status"] = _ENDS[column_of(stored, "status")]
+        row["ended_at"] = datetime.fromisoformat(column_of(stored, "created_at"))
 
 
 def _progress(row: Row, entry: AnyEntry) -> None:
@@ -114,7 +127,7 @@ def _progress(row: Row, entry: AnyEntry) -> None:
             row["error_code"], row["error"] = _error(entry.error) if entry.error else (None, entry.reason)
 
 
-def _withdraw(row: Row, exec_id: str) -> None:
+def withdraw(row: Row, exec_id: str) -> None:
     """A Task that has finished waits for nobody any more."""
     asked = {request_id: within for request_id, within in row["asked"].items() if within != exec_id}
     if len(asked) != len(row["asked"]):
@@ -164,12 +177,11 @@ def execution(entry: AnyEntry) -> Row:
     return row
 
 
-def event(stored: StoredEntry) -> Row:
-    """An entry, from its columns alone."""
-    row: Row = {name: column_of(stored, name) for name in ("kind", "phase", "name", "status", "exec_id", "parent_exec_id", "iteration_idx")}
-    at, latency = column_of(stored, "created_at"), column_of(stored, "latency_ms")
-    own = {"run_id": stored.lifetime_id, "seq": stored.seq, "at": at, "latency_ms": latency}
-    return row | own | {"size_bytes": len(stored.data), "hash": stored.hash}
+EVENT = (
+    *("lifetime_id", "seq", "created_at", "kind", "phase", "name", "status", "exec_id", "parent_exec_id", "iteration_idx"),
+    *("latency_ms", "size", "hash"),
+)
+"""The columns of the log that `events` has, in its order."""
 
 
 def tool_call(entry: ToolCallEntry) -> Row:
