@@ -123,7 +123,8 @@ def _choices(asked: HitlRequest, fields: list[Field]) -> list[Choice]:
         case "unknown_outcome":
             return [_choice("happened", "It happened (give the result)", "value"), _choice("did_not_happen", "It did not (run it)"), stop]
         case "approval":
-            always = [] if code_of(asked) is not None else [_choice("approved_always", "Always allow this tool in this run", "note")]
+            what = "code" if code_of(asked) is not None else "this tool"
+            always = [_choice("approved_always", f"Always allow {what} in this run", "note")]
             editable = any(field["name"] == "value" for field in fields)
             edited = [_choice("approved", "Approve edited", "value", "note", when="changed")] if editable else []
             return [_choice("approved", "Approve", "note"), *edited, _choice("rejected", "Reject", "note"), *always, stop]

@@ -79,7 +79,7 @@ class TryTool(ipywidgets.VBox):  # type: ignore[misc]
 
 
 def _input(field: Field) -> Any:
-    label = field["label"] + ("" if field["needed"] else " (may be empty)")
+    label = field["label"] + ("" if field["needed"] else " (optional)")
     if field["reads"] == "choice":
         words = [*([] if field["needed"] else [("", "")]), *field["options"]]
         return ipywidgets.Dropdown(options=words, value=field["start"] or words[0][1], description=label, style=_WIDE, layout=_LAYOUT)
