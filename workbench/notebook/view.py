@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from workbench.agents.reply import read_reply
 from workbench.notebook import shown
 from workbench.notebook.branches import Branches, aside_of
-from workbench.notebook.excerpts import Excerpts, beside_output, fields_of
+from workbench.notebook.excerpts import Excerpts, fields_of
 from workbench.notebook.items import Item, StepItem
 from workbench.notebook.people import People
 from workbench.notebook.route import Route
 from workbench.notebook.shown import FIELD, Problem, Redact
 from workbench.notebook.timeline import Timeline
+from workbench.notebook.turns import SUPERSEDED, Turns
 from workbench.notebook.wire import BADGES, BLOCKS, EXECUTIONS, Badge, Lane, Patch, View
 from workbench.record.envelope import (
     AnyEntry,
@@ -33,8 +33,6 @@ from workbench.record.state import apply as apply_to_state
 CALLS = 100
 """How many calls of one step are listed; the rest are counted."""
 
-SUPERSEDED = "superseded"
-"""The code of the error that an execution has whose outcome nobody waits for any more."""
 
 _SETUP = frozenset({"task_user", "task_approve", "task_finish"})
 
@@ -47,7 +45,6 @@ class RunView:
         self.version = 0
         self._texts = Excerpts(redact)
         self._agent = False
-        self._thinking_tag: str | None = None
         self._max_steps = 0
         self._resumed = 0
         self._summary = Item(0)
@@ -56,6 +53,7 @@ class RunView:
         self._route = Route()
         self._people = People(self._texts)
         self._branches = Branches()
+        self._told = Turns(self._texts)
         self._broken: list[StepItem] = []
         """Steps that were running when the run was interrupted."""
         self._turns: dict[int, StepItem] = {}
@@ -164,7 +162,7 @@ class RunView:
             resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
             model, limit, tag = (resources.get(name) for name in ("model", "max_iterations", "thinking_tag"))
             self._max_steps = limit if isinstance(limit, int) else 0
-            self._thinking_tag = tag if isinstance(tag, str) else None
+            self._told.thinking_tag = tag if isinstance(tag, str) else None
             self._people.introduce(resources)
             self._summary.set(
                 self.version,
@@ -256,67 +254,17 @@ class RunView:
         step.spent(self.version, entry.telemetry)
         step.live.clear()
         if self._agent and entry.header.name == "task_llm":
-            self._replied(step, entry)
+            self._told.replied(self.version, step, entry, self._at(entry, ended=True))
         elif self._agent and entry.header.name == "task_execute":
-            self._ran(step, entry, badge)
+            self._told.ran(self.version, step, entry, badge, self._at(entry, ended=True))
         elif entry.header.status == "CANCELLED":
-            self._cancelled(step, entry, badge)
+            self._told.cancelled(self.version, step, entry, badge, self._at(entry, ended=True))
         else:
             result = entry.result
             step.set(self.version, prints=None, value=None, error=self._texts.problem(result.error if result else None, step))
             if result is not None and result.output is not None:
                 step.set(self.version, value=self._texts.payload(result.output, step))
             step.end(self.version, self._at(entry, ended=True), badge)
-
-    def _cancelled(self, step: StepItem, entry: TaskExecution, badge: Badge) -> None:
-        """Nothing went wrong: it was stopped, or its outcome no longer counts. A stop's reason stands above all steps already."""
-        error = entry.result.error if entry.result is not None else None
-        if error is not None and error.code == SUPERSEDED:
-            step.set(self.version, note=self._texts.optional(f"Its outcome no longer counts: {error.message}.", step))
-        step.cut_off()
-        step.end(self.version, self._at(entry), badge)
-
-    def _replied(self, step: StepItem, entry: TaskExecution) -> None:
-        result = entry.result
-        step.set(self.version, reply=None)
-        if entry.header.status == "CANCELLED":
-            self._cancelled(step, entry, BADGES["aborted"])
-            return
-        if result is not None and result.error is not None:
-            step.did = "the model gave no reply"
-            step.set(self.version, error=self._texts.problem(result.error, step))
-            step.end(self.version, self._at(entry, ended=True), BADGES["error"])
-            return
-        step.reply = "\n".join(message.content for message in entry.messages if message.role == "assistant")[: 2 * FIELD]
-        thinking = fields_of(result.output if result else None).get("thinking")
-        said = [read_reply(message.content, self._thinking_tag).prose for message in entry.messages if message.role == "assistant"]
-        thought = "\n\n".join(text for text in [*map(str, thinking if isinstance(thinking, list) else []), *said] if text.strip())
-        step.did = "the model has replied"
-        step.set(self.version, thought=self._texts.optional(thought.strip(), step))
-        step.say(self.version)
-
-    def _ran(self, step: StepItem, entry: TaskExecution, badge: Badge) -> None:
-        result, now = entry.result, self._at(entry, ended=True)
-        if entry.header.status == "CANCELLED":
-            self._cancelled(step, entry, badge)
-            return
-        if result is not None and result.error is not None:
-            step.set(self.version, prints=None, error=self._texts.problem(result.error, step))
-            step.end(self.version, now, badge)
-            return
-        output = fields_of(result.output if result else None)
-        prints, value, error = str(output.get("prints") or ""), output.get("value_text"), output.get("error")
-        engine, reason = str(output.get("engine") or ""), output.get("reason")
-        step.did = "ran"
-        step.set(
-            self.version,
-            prints=self._texts.text(prints, step) if prints else None,
-            value=self._texts.text(str(value), step) if value is not None else None,
-            error=self._texts.block_problem(error, step),
-            engine=self._texts.line(f"{engine}: {reason}" if reason else engine, 200),
-            note=self._texts.optional(beside_output(output), step),
-        )
-        step.end(self.version, now, badge)
 
     def _planned(self, entry: PlanExecution) -> None:
         self._branches.add(entry)
@@ -326,52 +274,14 @@ class RunView:
         self._owner[entry.header.exec_id] = step
         match entry.header.name:
             case "plan_dispatch":
-                self._dispatched(step, entry)
+                self._told.dispatched(self.version, step, entry, self._at(entry))
             case "plan_approval":
-                self._allowed(step, entry)
+                self._told.allowed(self.version, step, entry, self._at(entry))
             case "plan_observe" if "task_finish" in entry.result.next_task_names:
                 step.answered = True
                 step.say(self.version)
             case "plan_answer":
-                self._judged(step, entry)
-
-    def _dispatched(self, step: StepItem, entry: PlanExecution) -> None:
-        result, now = entry.result, self._at(entry)
-        chosen = result.next_tasks[0] if result.next_tasks else None
-        args = fields_of(chosen.args) if chosen is not None else {}
-        if chosen is not None and chosen.name in ("task_execute", "task_approve"):
-            code = args.get("code") or shown.payload_text(chosen.args, plain=True)
-            step.set(self.version, code=self._texts.code(str(code), step))
-            step.say(self.version)
-        elif chosen is not None and chosen.name == "task_finish":
-            step.did = "answered"
-            step.end(self.version, now, BADGES["done"])
-        elif step.data["end_ms"] is None:
-            step.did = "the reply was not usable"
-            told = self._texts.optional(args.get("say") or _fault(entry), step)
-            step.set(self.version, reply=self._texts.optional(step.reply, step), note=told)
-            step.end(self.version, now, BADGES["unusable"])
-
-    def _allowed(self, step: StepItem, entry: PlanExecution) -> None:
-        """A person has let a block run, maybe changed, or has refused it."""
-        if "task_execute" in entry.result.next_task_names:
-            self._dispatched(step, entry)
-            return
-        told = fields_of(entry.result.next_tasks[0].args).get("say") if entry.result.next_tasks else None
-        step.did = "was not run"
-        step.set(self.version, note=self._texts.optional(told or _fault(entry), step))
-        step.end(self.version, self._at(entry), BADGES["rejected"])
-
-    def _judged(self, step: StepItem, entry: PlanExecution) -> None:
-        """An answer that was not accepted goes back to the model, or ends the run."""
-        result = entry.result
-        back = next((task for task in result.next_tasks if task.name == "task_llm"), None)
-        if back is not None or result.error is not None:
-            step.answered = False
-            step.did = step.did if step.data["code"] is not None else "answered"
-            say = fields_of(back.args).get("say") if back is not None else None
-            step.set(self.version, note=self._texts.optional(say or _fault(entry), step))
-            step.end(self.version, self._at(entry), BADGES["unaccepted"])
+                self._told.judged(self.version, step, entry, self._at(entry))
 
     def _called(self, entry: ToolCallEntry) -> None:
         step = self._owner.get(entry.links.parent_exec_id or "")
@@ -488,7 +398,3 @@ def _task_of(entry: LifetimeEvent, resources: Mapping[str, Any]) -> str:
     if isinstance(resources.get("continues"), str) and isinstance(given.get("task"), str):
         return f"(goes on with run {resources['continues'][:8]})\n\n{given['task']}"
     return shown.payload_text(entry.input, plain=True)
-
-
-def _fault(entry: PlanExecution) -> str | None:
-    return entry.result.error.message if entry.result.error is not None else None
