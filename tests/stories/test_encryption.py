@@ -15,15 +15,20 @@ from pathlib import Path
 import pytest
 
 import workbench as wb
+from tests.conformance.samples import lifetime, tasks
 from tests.stories.sealed import CANARY, CODE, begin, tools
 from workbench.adapters.cipher import new_key
-from workbench.adapters.masterkeys import name_of, written
+from workbench.adapters.masterkeys import LocalKeys, name_of, written
+from workbench.adapters.memory import MemoryStateStore
+from workbench.adapters.vault import Vault
 from workbench.cli import main
 from workbench.current import set_current
-from workbench.errors import ConfigurationError, KeyUnavailable, RecordCorrupt, RunShredded, UserError
+from workbench.errors import ConfigurationError, KeyUnavailable, RecordCorrupt, RunPruned, RunShredded, UserError
 from workbench.loop import run_sync
 from workbench.ports import Query
+from workbench.record.codec import chain
 
+A = lifetime(0)
 ROOT = Path(__file__).parents[2]
 
 
@@ -159,7 +164,7 @@ def test_after_a_rotation_the_old_key_is_not_needed_and_what_is_stored_is_the_sa
         wb.open(run_id).entries()
 
 
-def test_a_shredded_run_can_be_read_by_nobody_and_its_chain_still_holds(home, key_file, capsys):
+def test_a_shredded_run_can_be_read_by_nobody_and_its_chain_still_holds(home, key_file):
     run_id, kept = finished(home, key_file), finished(home, key_file)
     with connected(home, key_file) as bench:
         before = wb.open(run_id).verify()
@@ -174,8 +179,9 @@ def test_a_shredded_run_can_be_read_by_nobody_and_its_chain_still_holds(home, ke
         assert wb.open(kept).title == f"Say {CANARY}"
         with pytest.raises(RunShredded):
             bench.shred(run_id)
-        assert main(["runs"]) == 0
-        assert "shredded" in capsys.readouterr().out
+        assert bench.prune(run_id).entries == before.entries
+        with pytest.raises(RunPruned):
+            wb.open(run_id)
     assert not [path.name for path in home.rglob("*") if path.is_file() and wrapped in path.read_bytes()]
 
 
@@ -191,6 +197,32 @@ def test_a_fork_reads_its_own_copy_when_its_original_has_been_shredded(home, key
         (big,) = [e.call.result for e in fork.entries() if e.kind == "tool_call" and e.phase == "outcome" and e.call.tool == "big"]
         assert run_sync(bench.plane.value(big)) == CANARY * 100_000
     assert found(home) == []
+
+
+def test_an_agent_whose_run_was_shredded_goes_on_in_a_sandbox_of_a_new_name(home, key_file):
+    with connected(home, key_file) as bench:
+        agent = wb.Agent(wb.models.Scripted(["```python\nx = 41\nfinish(x)\n```"]), workbench=bench)
+        agent.run("first")
+        first = bench.last
+        assert bench.shred(first.id) == (1, 1, 0)
+        again = wb.Agent(wb.models.Scripted(["```python\nfinish(x + 1)\n```"]), workbench=bench).sharing_sandbox(agent)
+        assert again.run("second") == 42
+        bench.last.verify()
+        assert "shredded" in first.verify().unreadable
+        agent.close()
+
+
+async def test_nothing_follows_a_shredded_lifetime():
+    store = MemoryStateStore()
+    vault = Vault(store, LocalKeys([new_key()], "the test"))
+    seal = await vault.seal(A)
+    body = tasks(A, 1)[0]
+    sealed = dataclasses.replace(body, data=seal(1, body.data))
+    sealed = dataclasses.replace(sealed, hash=chain(sealed.prev_hash, sealed.data))
+    await store.append([sealed], {A: (await store.claim(A, "me", 60)).epoch})
+    await vault.shred(A)
+    with pytest.raises(RunShredded):
+        await vault.seal(A)
 
 
 def test_a_run_that_goes_on_or_is_not_encrypted_is_not_shredded(home, key_file):
@@ -284,5 +316,7 @@ def test_the_command_line_makes_keys_rotates_and_shreds(home, tmp_path, capsys, 
         assert "3 data keys" in capsys.readouterr().out
         assert main(["shred", run_id[:8]]) == 0
         assert "1 runs and 1 sandbox streams shredded" in capsys.readouterr().out
+        assert main(["runs"]) == 0
+        assert "has been shredded" in capsys.readouterr().out
         assert main(["verify", run_id]) == 0
         assert "Only the hashes" in capsys.readouterr().out

@@ -41,7 +41,11 @@ class Vault:
         """By the data key as it is kept: what another process deletes or re-encrypts is noticed, since the table is always asked."""
 
     async def seal(self, lifetime_id: str) -> Callable[[int, bytes], bytes]:
-        """What encrypts entry number `seq` of a lifetime, whose data key is made if there is none."""
+        """What encrypts entry number `seq` of a lifetime, whose data key is made if there is none.
+
+        Raises:
+            RunShredded: its data key has been deleted, so nothing can follow.
+        """
         cipher = await self._cipher(lifetime_id)
         return lambda seq, body: SEALED + cipher.encrypt(body, _entry(lifetime_id, seq))
 
@@ -135,8 +139,13 @@ class Vault:
 
     async def _kept(self, lifetime_id: str) -> DataKey:
         kept = await self._state.data_key(lifetime_id)
+        if kept is not None:
+            return kept
+        async for newest in self._state.read(Query(lifetime_ids=[lifetime_id], newest_first=True, limit=1)):
+            if newest.sealed:
+                raise shredded(lifetime_id)  # with another key, what went before would look as if it had been altered
         # Of two processes that make one at the same time, the first is kept.
-        return kept or await self._state.put_data_key(await self._wrapped(lifetime_id, new_key()))
+        return await self._state.put_data_key(await self._wrapped(lifetime_id, new_key()))
 
     async def _opened(self, kept: DataKey) -> Cipher:
         cipher = self._open.get(kept)

@@ -313,7 +313,7 @@ class Agent:
         if use.stream is None:
             sandbox_id = make_id(bench.new_id(), "sandbox")
             use.stream = SandboxStream(Session(sandbox_id, engine=self.engine), sandbox_id)
-        elif use.stream.sandbox_id in await bench.store.tombstones():
+        elif await bench.is_gone(use.stream.sandbox_id):
             use.stream.begin_anew(make_id(bench.new_id(), "sandbox"))
         tools = self.tools if self._approve != "none" else {name: unasked(tool) for name, tool in self.tools.items()}
         resources = CodeActResources(

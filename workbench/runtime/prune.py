@@ -17,7 +17,7 @@ from workbench.errors import KeyUnavailable, RunShredded, UserError
 from workbench.ports import Query, Tombstone
 from workbench.record.entries import decode_entry
 from workbench.record.state import RunState, apply
-from workbench.runtime.replay import blobs_of, refuse_absent, stored_stream, streams_of
+from workbench.runtime.replay import blobs_of, linked, refuse_absent, stored_stream, streams_of
 
 if TYPE_CHECKING:
     from workbench.runtime.workbench import Workbench
@@ -54,7 +54,7 @@ async def prune(bench: Workbench, run_ids: Sequence[str]) -> Pruned:
         RecordCorrupt: the record of one does not hold, and a tombstone must not vouch for it; nothing is deleted.
         UnknownRun, RunPruned: there is none, or it has been pruned.
     """
-    found = [await _found(bench, run_id, ended=True) for run_id in dict.fromkeys(run_ids)]
+    found = [await _found_or_shredded(bench, run_id) for run_id in dict.fromkeys(run_ids)]
     streams = set[str]().union(*(each.streams for each in found))
     used = await _used_streams(bench, {each.tombstone.lifetime_id for each in found}) if streams else set()
     stale = [await _found(bench, stream, ended=False) for stream in sorted(streams - used)]
@@ -99,6 +99,15 @@ async def _found(bench: Workbench, lifetime_id: str, *, ended: bool) -> _Found:
         raise UserError(f"run {lifetime_id} has not ended ({state.status}); stop it, or resume it and let it end, before it is pruned")
     pruned_at = bench.clock.now().isoformat(timespec="microseconds")
     return _Found(Tombstone(lifetime_id, state.seq, head, pruned_at, tuple(blobs)), frozenset(streams))
+
+
+async def _found_or_shredded(bench: Workbench, run_id: str) -> _Found:
+    """A run to be pruned. Of a shredded one, which has ended, only the hashes are checked: what it referred to nobody knows."""
+    try:
+        return await _found(bench, run_id, ended=True)
+    except RunShredded:
+        count, head = await linked(bench.plane, run_id)
+        return _Found(Tombstone(run_id, count, head, bench.clock.now().isoformat(timespec="microseconds")), frozenset())
 
 
 async def _used_streams(bench: Workbench, pruned: set[str]) -> set[str]:

@@ -55,7 +55,7 @@ async def verify(plane: DataPlane, run_id: str, *, graph: AgentGraph | None = No
     """
     again = None if graph is None else _Again(graph, plane, run_id)
     if (why := await _unreadable(plane, run_id)) is not None:
-        count, last = await _linked(plane, run_id)
+        count, last = await linked(plane, run_id)
         _compare_head(run_id, count, last, head)
         return Verified(count, last, None, why)
     state, last, streams = RunState(), GENESIS, dict[str, None]()
@@ -85,7 +85,7 @@ async def _unreadable(plane: DataPlane, run_id: str) -> str | None:
     return None
 
 
-async def _linked(plane: DataPlane, run_id: str) -> tuple[int, str]:
+async def linked(plane: DataPlane, run_id: str) -> tuple[int, str]:
     """How many entries follow each other by their hashes, and the last hash."""
     count, last = 0, GENESIS
     async for stored in plane.state.read(Query(lifetime_ids=[run_id])):

@@ -215,6 +215,14 @@ class Workbench:
         """
         return run_sync(shred(self, run_ids))
 
+    async def is_gone(self, lifetime_id: str) -> bool:
+        """Whether a lifetime has been pruned or shredded, so that nothing can follow it."""
+        if lifetime_id in await self.store.tombstones():
+            return True
+        if self.vault is None or await self.store.data_key(lifetime_id) is not None:
+            return False
+        return any([stored.sealed async for stored in self.store.read(Query(lifetime_ids=[lifetime_id], newest_first=True, limit=1))])
+
     def rotate(self) -> int:
         """Encrypt all data keys with the newest master key; how many were encrypted with another.
 
