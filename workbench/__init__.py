@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench import models as models
     from workbench import profiles as profiles
     from workbench.agents.agent import Agent as Agent
+    from workbench.agents.many import Outcome as Outcome
     from workbench.errors import PolicyError as PolicyError
     from workbench.errors import SandboxError as SandboxError
     from workbench.errors import ToolError as ToolError
@@ -59,6 +60,7 @@ _PUBLIC = {
     "GraphRegistry": "workbench.graph.registry",
     "Join": "workbench.graph.edges",
     "Message": "workbench.record.values",
+    "Outcome": "workbench.agents.many",
     "Plan": "workbench.graph.nodes",
     "PlanInput": "workbench.graph.nodes",
     "PlanResult": "workbench.record.envelope",

@@ -161,3 +161,13 @@ def test_after_an_unload_tab_offers_nothing_of_ours(notebook: Kernel) -> None:
         assert words(notebook, "%%agent --app") & {"--approve"} == set()
     finally:
         notebook.run("%load_ext workbench").done()
+
+
+def test_many_tasks_show_their_progress_and_leave_nothing_behind(notebook: Kernel) -> None:
+    notebook.run("seen = []\ndef model(messages):\n    return 'done'\nagent = wb.Agent(model)").done()
+    cell = notebook.run("came = agent.map(['a', 'b', 'c'])").done()
+    assert cell.displays == [{"text/plain": ""}]
+    assert (cell.printed, cell.errors) == ("", "")
+    assert notebook.run("came = await agent.amap(['a', 'b'])").done().displays == [{"text/plain": ""}]
+    assert notebook.value("[each.value for each in came]") == ["done", "done"]
+    assert notebook.run("came = agent.map(['a'], progress=False)").done().displays == []

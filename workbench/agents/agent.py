@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, overload
 
@@ -16,11 +17,13 @@ from workbench.agents.bound import agent_binding, unasked
 from workbench.agents.chat import continued
 from workbench.agents.codeact import FINISH, Approve, CodeActResources
 from workbench.agents.handlers import Handler, Handlers
+from workbench.agents.many import Begin, Outcome, atogether, together
 from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
+from workbench.agents.use import SandboxUse, adopt, unless_it_waits
 from workbench.current import current
-from workbench.errors import AgentBusy, ApprovalPending, ToolOutputInvalid, UserError
+from workbench.errors import AgentBusy, ToolOutputInvalid, UserError
 from workbench.guardrails.policy import Policy, policy_of
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
@@ -37,34 +40,8 @@ from workbench.tools.info import ToolInfo
 from workbench.tools.tool import Tool
 from workbench.tools.values import plain
 
-LOOK_SECONDS = 0.05
-"""How often blocking code looks whether its run has come to wait for a person."""
-
 F = TypeVar("F", bound=Callable[..., Any])
 Schema = dict[str, Any] | type[BaseModel]
-
-
-@dataclass
-class _SandboxUse:
-    """A sandbox, made at first use, and the run that has it."""
-
-    stream: SandboxStream | None = None
-    run: Run | None = None
-    starting: bool = False
-    box: Sandbox | None = None
-    """The person's own, where the sandbox was given and not made."""
-
-    def holder(self) -> object:
-        """Whoever runs blocks in it now, or None."""
-        return "a task that is being started" if self.starting else self.run if self.run is not None and self.run.live else None
-
-
-def _adopt(box: Sandbox) -> _SandboxUse:
-    """The use that is made of a person's sandbox: two agents in one take turns."""
-    if not isinstance(box.adopted, _SandboxUse):
-        box.adopted = _SandboxUse(SandboxStream(box.session, box.session.sandbox_id), box=box)
-        box.held_by = box.adopted.holder
-    return box.adopted
 
 
 class Agent:
@@ -121,7 +98,7 @@ class Agent:
         self._workbench = workbench
         self._handlers = Handlers()
         self._chat: Run | None = None
-        self._sandbox = _SandboxUse() if sandbox is None else _adopt(sandbox)
+        self._sandbox = SandboxUse() if sandbox is None else adopt(sandbox)
         for tool in [tools] if callable(tools) else tools:
             self.register(tool)
         if verbose:
@@ -182,7 +159,7 @@ class Agent:
         """
         run = self.start(task, schema=schema)
         try:
-            return run_sync(_unless_it_waits(run))
+            return run_sync(unless_it_waits(run))
         except KeyboardInterrupt:
             run.stop("interrupted by the user")
             raise
@@ -201,7 +178,7 @@ class Agent:
         run = self.start(text, schema=schema, continuing=self._chat)
         self._chat = run
         try:
-            return run_sync(_unless_it_waits(run))
+            return run_sync(unless_it_waits(run))
         except KeyboardInterrupt:
             run.stop("interrupted by the user")
             raise
@@ -217,6 +194,36 @@ class Agent:
     def clear(self) -> None:
         """Forget the conversation; the next `chat` begins a new one. The sandbox keeps its variables."""
         self._chat = None
+
+    def map(
+        self,
+        tasks: Iterable[str],
+        *,
+        max_concurrency: int = 8,
+        schema: Schema | None = None,
+        unattended: bool = False,
+        progress: bool | None = None,
+    ) -> list[Outcome]:
+        """Solve many tasks at once and return an `Outcome` for each, in their order. Each is a run of its own in a copy of the sandbox, so
+        none sees another's variables and the agent's own stay as they are. A task that fails is an outcome, and no error.
+
+        Its events carry `task_index`. `progress` shows a bar, or none; by default where somebody may see it. An interrupt stops them.
+        """
+        given = {"schema": schema, "unattended": unattended}
+        return together(self._begins(list(tasks), given), max_concurrency, progress)
+
+    async def amap(
+        self,
+        tasks: Iterable[str],
+        *,
+        max_concurrency: int = 8,
+        schema: Schema | None = None,
+        unattended: bool = False,
+        progress: bool | None = None,
+    ) -> list[Outcome]:
+        """`map` for code that awaits; cancelling it stops all of them."""
+        given = {"schema": schema, "unattended": unattended}
+        return await atogether(self._begins(list(tasks), given), max_concurrency, progress)
 
     def start(
         self,
@@ -271,6 +278,25 @@ class Agent:
         which model is configured may ask a local server."""
         self._client = self._client or resolve(self._model)
         return self._workbench or current()
+
+    def _begins(self, tasks: list[str], given: dict[str, Any]) -> list[Begin]:
+        """What begins each of many tasks."""
+        bench = self._bench()
+        return [
+            partial(self._twin(bench, index)._start, bench, task, continuing=None, variables=None, **given)
+            for index, task in enumerate(tasks)
+        ]
+
+    def _twin(self, bench: Workbench, index: int) -> Agent:
+        """This agent for one of many tasks, with a copy of its sandbox as it is now."""
+        twin = copy(self)
+        sandbox_id = make_id(bench.new_id(), "sandbox")
+        past = None if self._sandbox.stream is None else self._sandbox.stream.session
+        session = Session(sandbox_id, engine=self.engine) if past is None else past.branch(sandbox_id)
+        twin._sandbox = SandboxUse(stream=SandboxStream(session, sandbox_id))
+        twin._tools = dict(self.tools)
+        twin._handlers = self._handlers.numbered(index)
+        return twin
 
     async def _start(
         self,
@@ -364,15 +390,3 @@ def _callable(tool: Tool) -> Tool:
     if tool.name == FINISH.name and not tool.finish:
         raise UserError("a tool named 'finish' must end the run; give finish=True, or another name")
     return tool
-
-
-async def _unless_it_waits(run: Run) -> Any:
-    """The run's value; blocking code that would wait for a person is told so instead, for it may be the person who is blocked."""
-    ended = asyncio.ensure_future(run.wait())
-    try:
-        while not (await asyncio.wait({ended}, timeout=LOOK_SECONDS))[0]:
-            if run.pending:
-                raise ApprovalPending(f"run {run.id} waits for a person: {run.pending[0].title}", run=run)
-    finally:
-        ended.cancel()
-    return await run

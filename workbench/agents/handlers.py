@@ -24,6 +24,14 @@ class Handlers:
 
     def __init__(self) -> None:
         self._by_event: dict[str, list[Handler]] = {name: [] for name in EVENTS}
+        self.also: dict[str, Any] = {}
+        """What each event carries besides."""
+
+    def numbered(self, index: int) -> Handlers:
+        """These handlers for one of many tasks: its events say which."""
+        made = Handlers()
+        made._by_event, made.also = self._by_event, {"task_index": index}
+        return made
 
     def add(self, event: str, handler: Handler) -> None:
         """Call `handler` with each event of that name, after those added before it.
@@ -63,7 +71,7 @@ class Delivery:
             self._thread = threading.Thread(target=self._work, name="workbench-handlers", daemon=True)
             self._thread.start()
         for event in events:
-            self._queue.put(event)
+            self._queue.put({**event, **self._handlers.also})
 
     async def drain(self) -> None:
         """Wait until every event fed so far has been handled, and end the thread."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.agents.many import set_bar
+from workbench.notebook.bars import bar
 from workbench.notebook.completion import Completion, is_ours
 from workbench.notebook.history import HistoryMagics
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
@@ -27,6 +29,7 @@ def load(ip: Any) -> None:
     ip.input_transformers_cleanup.append(awaited_cell)
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
+    set_bar(bar)
     set_presenters(Presenters(session.show, session.view, session.compare))
 
 
@@ -45,4 +48,5 @@ def unload(ip: Any) -> None:
     ip.input_transformers_cleanup.remove(awaited_cell)
     ip.display_formatter.ipython_display_formatter.pop(Run)
     ip.display_formatter.mimebundle_formatter.pop(Tool)
+    set_bar(None)
     set_presenters(None)
