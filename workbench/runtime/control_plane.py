@@ -16,7 +16,7 @@ from workbench.record.envelope import LifetimeEvent, Links, TaskExecution, TaskR
 from workbench.record.refs import TaskRef
 from workbench.record.state import is_open
 from workbench.record.values import ErrorInfo, Payload, Status
-from workbench.runtime.context import leave_open_calls
+from workbench.runtime.calls import leave_open_calls
 from workbench.runtime.crew import Crew
 from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, StartTask, decide
 from workbench.runtime.executor import Executor, StopOrder, chosen_payload

@@ -13,8 +13,9 @@ from workbench.graph.nodes import Plan, PlanInput, Task
 from workbench.record.envelope import Links, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload
+from workbench.runtime.calls import leave_open_calls
 from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_result
-from workbench.runtime.context import TaskContext, leave_open_calls
+from workbench.runtime.context import TaskContext
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.requests import unknown_outcome

@@ -30,8 +30,8 @@ from workbench.record.envelope import (
 from workbench.record.values import Payload, ToolCall
 from workbench.runtime.beginning import Cut, Edit, beginning, effects, rewritten
 from workbench.runtime.binding import Binder, Binding
+from workbench.runtime.calls import tool_error
 from workbench.runtime.choice import plan_result
-from workbench.runtime.context import tool_error
 from workbench.runtime.data_plane import DataPlane
 from workbench.runtime.decide import illegal_route
 from workbench.tools.executor import ToolExecutor
