@@ -21,7 +21,7 @@ from workbench.agents.many import Begin, Outcome, atogether, together
 from workbench.agents.prompt import system_prompt
 from workbench.agents.stream import SandboxStream
 from workbench.agents.trace import print_event
-from workbench.agents.use import SandboxUse, adopt, unless_it_waits
+from workbench.agents.use import SandboxUse, adopt, answer_of, awaited
 from workbench.current import current
 from workbench.errors import AgentBusy, ToolOutputInvalid, UserError
 from workbench.guardrails.policy import Policy, policy_of
@@ -157,39 +157,22 @@ class Agent:
             RunStopped: somebody stopped it.
             ApprovalPending: it waits for a person. It goes on waiting: decide `.run.pending[0]`, then `.run.result()`.
         """
-        run = self.start(task, schema=schema)
-        try:
-            return run_sync(unless_it_waits(run))
-        except KeyboardInterrupt:
-            run.stop("interrupted by the user")
-            raise
+        return answer_of(self.start(task, schema=schema))
 
     async def arun(self, task: str, *, schema: Schema | None = None) -> Any:
         """`run` for code that awaits; cancelling it stops the run."""
-        run = await self.astart(task, schema=schema)
-        try:
-            return await run
-        finally:
-            run.stop("the awaiting code was cancelled")
+        return await awaited(await self.astart(task, schema=schema))
 
     def chat(self, text: str, *, schema: Schema | None = None) -> Any:
         """`run`, going on with the conversation of the `chat` before: the model is told all that was said. Each is a run of its own, with
         turns of its own; a turn that failed is not part of the conversation."""
-        run = self.start(text, schema=schema, continuing=self._chat)
-        self._chat = run
-        try:
-            return run_sync(unless_it_waits(run))
-        except KeyboardInterrupt:
-            run.stop("interrupted by the user")
-            raise
+        self._chat = self.start(text, schema=schema, continuing=self._chat)
+        return answer_of(self._chat)
 
     async def achat(self, text: str, *, schema: Schema | None = None) -> Any:
         """`chat` for code that awaits; cancelling it stops the run."""
-        run = self._chat = await self.astart(text, schema=schema, continuing=self._chat)
-        try:
-            return await run
-        finally:
-            run.stop("the awaiting code was cancelled")
+        self._chat = await self.astart(text, schema=schema, continuing=self._chat)
+        return await awaited(self._chat)
 
     def clear(self) -> None:
         """Forget the conversation; the next `chat` begins a new one. The sandbox keeps its variables."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.agents.stream import SandboxStream
 from workbench.errors import ApprovalPending
+from workbench.loop import run_sync
 from workbench.runtime.run import Run
 from workbench.sandbox.box import Sandbox
 
@@ -38,7 +39,24 @@ def adopt(box: Sandbox) -> SandboxUse:
     return box.adopted
 
 
-async def unless_it_waits(run: Run) -> Any:
+def answer_of(run: Run) -> Any:
+    """Block until a run has ended, and return its value; an interrupt stops it."""
+    try:
+        return run_sync(_unless_it_waits(run))
+    except KeyboardInterrupt:
+        run.stop("interrupted by the user")
+        raise
+
+
+async def awaited(run: Run) -> Any:
+    """A run's value; cancelling this stops the run."""
+    try:
+        return await run
+    finally:
+        run.stop("the awaiting code was cancelled")
+
+
+async def _unless_it_waits(run: Run) -> Any:
     """The run's value; blocking code that would wait for a person is told so instead, for it may be the person who is blocked."""
     ended = asyncio.ensure_future(run.wait())
     try:
