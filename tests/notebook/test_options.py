@@ -110,6 +110,7 @@ def test_settings_are_shown_set_used_and_forgotten(notebook: Kernel) -> None:
         ("max_iterations x", "cannot be 'x'"),
     ):
         assert said in usage_error(notebook.run(f"%workbench {wrong}"))
+    notebook.run("get_ipython().config.pop('WorkbenchSettings')  # which %config has told the shell, for as long as it lives").done()
 
 
 def test_a_reset_forgets_the_variables_and_the_conversation_and_keeps_the_tools(notebook: Kernel) -> None:
