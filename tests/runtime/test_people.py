@@ -156,9 +156,7 @@ async def test_after_a_resume_with_bare_functions_edits_hold_and_the_tool_still_
         first.approve({"to": "eve"})
         while (second := await run.asked()).request.request_id == first.request.request_id:
             pass
-        task = bench.custody.get(run.id).task
-        task.cancel()
-        await asyncio.sleep(0.1)
+        break_off(bench, run)
     again = bench.open(run.id).resume(tools=[send], model=model)
     assert (await again.asked()).args == second.args
     again.pending[0].approve()
