@@ -109,6 +109,7 @@ def test_in_a_notebook_two_runs_are_drawn_and_without_a_page_the_browser_says_so
     assert "1 of 1 steps differ: 1. They end differently." in shown["text/plain"]
     assert "- finish(1)\n+ finish(2)" in shown["text/plain"]
     assert "%runs lists the runs" in usage_error(notebook.run("%runs --browse"))
+    assert "no tool is named nothing" in usage_error(notebook.run("%try nothing"))
 
 
 def typed(name: str, count: int = 1, *, loud: bool = False, tags: list[str] | None = None) -> dict[str, object]:

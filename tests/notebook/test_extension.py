@@ -77,6 +77,7 @@ def test_loading_adds_the_magics_and_unloading_leaves_ipython_as_it_was(seen: di
         "replay",
         "fork",
         "workbench",
+        "try",
     }
     assert seen["before"] == seen["after"]
 

@@ -133,6 +133,7 @@ def test_a_reset_forgets_the_variables_and_the_conversation_and_keeps_the_tools(
         ("%%agent -t dou", {"double"}),
         ("%%agent -t double,tri", {"double,triple"}),
         ("%workbench max", {"max_iterations"}),
+        ("%try tr", {"triple"}),
         ("%runs --status fa", {"failed"}),
         ("%%tool --ide", {"--idempotent"}),
     ],

@@ -44,5 +44,6 @@ def _html(tool: Tool) -> str:
         '<details style="margin:.25em 0"><summary style="cursor:pointer">'
         f"<strong>Tool</strong> <code>{escape(tool.signature)}</code> {escape(_facts(tool))}<br>"
         f'<span style="opacity:.75;margin-left:1.1em">{escape(summary)}</span></summary>'
-        f'<pre style="margin:.5em 0 .5em 1.1em;white-space:pre-wrap">{escape(stub(tool))}</pre></details>'
+        f'<pre style="margin:.5em 0 .5em 1.1em;white-space:pre-wrap">{escape(stub(tool))}</pre>'
+        f'<p style="margin:0 0 .5em 1.1em;opacity:.75"><code>%try {escape(tool.name)}</code> opens a form to call it by hand.</p></details>'
     )

@@ -21,7 +21,7 @@ from workbench.profiles import find_home
 RUNS = 20
 """So many of the newest runs are offered."""
 
-_LINE = re.compile(r"^\s*%{1,2}(agent|tool|runs|approve|replay|fork|workbench)\b(.*)$", re.DOTALL)
+_LINE = re.compile(r"^\s*%{1,2}(agent|tool|try|runs|approve|replay|fork|workbench)\b(.*)$", re.DOTALL)
 
 _VALUES = {
     "-m": "models",
@@ -38,7 +38,7 @@ _VALUES = {
     "--approvals": "wait reject",
     "--status": "completed failed aborted running waiting paused interrupted",
 }
-_FIRST = {"approve": "runs", "replay": "runs", "fork": "runs", "workbench": "settings"}
+_FIRST = {"try": "tools", "approve": "runs", "replay": "runs", "fork": "runs", "workbench": "settings"}
 """What a magic's first argument is."""
 
 

@@ -46,7 +46,7 @@ def _inside_a_cell() -> bool:
 
 @magics_class
 class WorkbenchMagics(Magics):
-    """`%%tool`, `%%agent` and `%workbench`."""
+    """`%%tool`, `%%agent`, `%try` and `%workbench`."""
 
     def __init__(self, shell: Any, session: NotebookSession) -> None:
         super().__init__(shell)
@@ -123,6 +123,18 @@ class WorkbenchMagics(Magics):
             return await self._session.run_awaited(options, cell)
         except UserError as error:
             raise UsageError(str(error)) from error
+
+    @no_var_expand
+    @magic_arguments()
+    @argument("tool", help="a tool of this notebook")
+    @line_magic("try")
+    def try_tool(self, line: str) -> None:
+        """Open a form to call a tool by hand. The call is made for real, and no record has it.
+
+        %try lookup
+        """
+        args = parse_argstring(self.try_tool, line)
+        self._checked(lambda: self._session.try_tool(args.tool))
 
     @no_var_expand
     @magic_arguments()

@@ -132,8 +132,6 @@ class NotebookSession:
         self._cells[owner] = made
         self.tools.update((tool.name, tool) for tool in made)
         display(tools_bundle(made), raw=True)
-        if _loop_is_running() and not self._headless():
-            display(*(TryTool(tool) for tool in made))
 
     def run_blocking(self, options: AgentOptions, cell: str) -> Run:
         """Run an `%%agent` cell where nothing can be awaited; an interrupt stops the run."""
@@ -196,6 +194,17 @@ class NotebookSession:
     def compare(self, left: Run, right: Run) -> None:
         """Draw two runs side by side."""
         display(compared(_view_of(left), _view_of(right)), raw=True)
+
+    def try_tool(self, name: str) -> None:
+        """Open the form of a tool.
+
+        Raises:
+            UserError: there is no such tool, or no page to show the form in.
+        """
+        (tool,) = self._chosen((name,))
+        if not _loop_is_running() or self._headless():
+            raise UserError(f"a form needs a page to be drawn in; in code, {name}(…) is the function itself")
+        display(TryTool(tool))
 
     def browse(self) -> None:
         """Open the run browser.
