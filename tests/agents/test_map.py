@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import workbench as wb
-from workbench.errors import AgentBusy, UserError
+from workbench.errors import AgentBusy, ApprovalPending, UserError
 
 
 @pytest.fixture
@@ -78,6 +78,35 @@ def test_no_more_than_the_limit_are_at_work_and_tools_overlap(bench):
     agent.close()
     with pytest.raises(UserError, match="max_concurrency=0"):
         agent.map(["finish(1)"], max_concurrency=0)
+
+
+@pytest.fixture
+def asking(bench):
+    """An agent with a tool that a person has to let through."""
+
+    def send(to: str) -> str:
+        """Send."""
+        return f"sent to {to}"
+
+    made = wb.Agent(told, tools=[wb.Tool.from_function(send, approval=True)], workbench=bench)
+    yield made
+    made.close()
+
+
+def test_blocking_code_is_not_held_up_by_a_run_that_waits_for_a_person(asking):
+    first, second = asking.map(["finish(send('ana'))", "finish(2)"])
+    assert (second.ok, second.value) == (True, 2)
+    assert isinstance(first.error, ApprovalPending)
+    first.run.pending[0].approve()
+    assert first.run.result(10) == "sent to ana"
+
+
+async def test_awaited_it_waits_for_the_person(asking, bench):
+    work = asyncio.ensure_future(asking.amap(["finish(send('ana'))"]))
+    while not (bench.last and bench.last.pending):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    bench.last.pending[0].approve()
+    assert [each.value for each in await work] == ["sent to ana"]
 
 
 def test_events_say_of_which_task_they_are(agent):

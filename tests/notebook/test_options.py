@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.notebook.kernel import Kernel
@@ -32,8 +30,8 @@ def test_data_is_put_in_as_json_and_what_has_no_text_is_refused(notebook: Kernel
     notebook.run("who = {'name': \"O'Neil\", 'ok': True}\nmodel = scripted('finish(1)')").done()
     notebook.run("%%agent -m model -o run\nGreet {{who}}").done()
     assert notebook.value("run.title") == 'Greet {"name": "O\'Neil", "ok": true}'
-    cell = notebook.run("%%agent -m model\n{{print}}") if notebook.run("print = print").done() else None
-    assert "{{print}} cannot be put into a text" in usage_error(cell)
+    notebook.run("handle = open('/dev/null')").done()
+    assert "{{handle}} cannot be put into a text" in usage_error(notebook.run("%%agent -m model\n{{handle}}"))
 
 
 def test_variables_are_put_into_the_sandbox_and_the_model_is_told(notebook: Kernel) -> None:
@@ -65,9 +63,12 @@ def test_a_cell_goes_on_with_the_conversation_of_the_last_one(notebook: Kernel) 
 
 
 def test_a_policy_judges_the_run(notebook: Kernel) -> None:
-    notebook.run("words = 'count(tool_calls) > 0 -> abort_lifetime'\nmodel = scripted('x = 1', 'finish(1)')").done()
-    notebook.run("%%agent -m model --policy words -o run\ngo")
-    assert notebook.value("run.state.manifest.policy is not None") is True
+    notebook.run("%%tool\ndef double(n: int) -> int:\n    return 2 * n").done()
+    notebook.run("words = 'sum(tool_calls) > 0 -> abort_lifetime'\nmodel = scripted('finish(double(1))')").done()
+    cell = notebook.run("%%agent -m model --policy words -o run\ngo")
+    assert cell.error is not None
+    assert cell.error[0] == "RunStopped"
+    assert notebook.value("[entry.verdict.action for entry in run.entries() if entry.kind == 'guardrail_event']") == ["abort_lifetime"]
     assert "cannot be read" in notebook.run("%%agent -m model --policy nowhere.yaml\ngo").errors
 
 
@@ -151,9 +152,7 @@ def test_tab_offers_the_newest_runs_and_asks_nobody_else(notebook: Kernel) -> No
         "import socket\ndef refuse(*args, **kwargs):\n    raise AssertionError('the network')\nkept = socket.socket.connect"
     ).done()
     notebook.run("socket.socket.connect = refuse").done()
-    began = time.perf_counter()
     assert notebook.value("run.id[:8]") in words(notebook, "%replay ")
-    assert time.perf_counter() - began < 5
     notebook.run("socket.socket.connect = kept").done()
 
 

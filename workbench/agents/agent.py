@@ -188,7 +188,8 @@ class Agent:
         progress: bool | None = None,
     ) -> list[Outcome]:
         """Solve many tasks at once and return an `Outcome` for each, in their order. Each is a run of its own in a copy of the sandbox, so
-        none sees another's variables and the agent's own stay as they are. A task that fails is an outcome, and no error.
+        none sees another's variables and the agent's own stay as they are. A task that fails is an outcome, and no error. One that comes
+        to wait for a person is an outcome with ApprovalPending; its run goes on waiting, as with `run`.
 
         Its events carry `task_index`. `progress` shows a bar, or none; by default where somebody may see it. An interrupt stops them.
         """
@@ -204,7 +205,7 @@ class Agent:
         unattended: bool = False,
         progress: bool | None = None,
     ) -> list[Outcome]:
-        """`map` for code that awaits; cancelling it stops all of them."""
+        """`map` for code that awaits: it waits for people too, and cancelling it stops all of them."""
         given = {"schema": schema, "unattended": unattended}
         return await atogether(self._begins(list(tasks), given), max_concurrency, progress)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from workbench.agents.use import unless_it_waits
 from workbench.errors import UserError, WorkbenchError
 from workbench.loop import submit
 from workbench.runtime.run import Run
@@ -37,9 +38,10 @@ Begin = Callable[[], Coroutine[Any, Any, Run]]
 
 
 def together(begins: list[Begin], limit: int, progress: bool | None) -> list[Outcome]:
-    """Begin these runs, so many at a time, and block until all have ended. An interrupt stops them."""
+    """Begin these runs, so many at a time, and block until all have ended, or have come to wait for a person, who may be the one that is
+    blocked. An interrupt stops them."""
     done: list[int] = []
-    work = submit(_all(begins, _checked(limit), done))
+    work = submit(_all(begins, _checked(limit), done, waits=False))
     try:
         with _bar(len(begins), progress) as told:
             while not wait([work], timeout=TICK).done:
@@ -54,7 +56,7 @@ def together(begins: list[Begin], limit: int, progress: bool | None) -> list[Out
 async def atogether(begins: list[Begin], limit: int, progress: bool | None) -> list[Outcome]:
     """`together` for code that awaits; cancelling it stops them."""
     done: list[int] = []
-    work = asyncio.wrap_future(submit(_all(begins, _checked(limit), done)))
+    work = asyncio.wrap_future(submit(_all(begins, _checked(limit), done, waits=True)))
     try:
         with _bar(len(begins), progress) as told:
             while not work.done():
@@ -71,30 +73,31 @@ def _checked(limit: int) -> int:
     return limit
 
 
-async def _all(begins: list[Begin], limit: int, done: list[int]) -> list[Outcome]:
+async def _all(begins: list[Begin], limit: int, done: list[int], *, waits: bool) -> list[Outcome]:
     gate = asyncio.Semaphore(limit)
 
     async def one(number: int, begin: Begin) -> Outcome:
         async with gate:
-            came = await _outcome(begin)
+            came = await _outcome(begin, waits=waits)
         done.append(number)
         return came
 
     return await asyncio.gather(*(one(number, begin) for number, begin in enumerate(begins)))
 
 
-async def _outcome(begin: Begin) -> Outcome:
-    """One run to its end; cancelling this stops it."""
+async def _outcome(begin: Begin, *, waits: bool) -> Outcome:
+    """One run to its end; cancelling this stops it. Where nobody `waits`, one that has come to wait for a person is left waiting."""
     try:
         run = await begin()
     except WorkbenchError as error:
         return Outcome(False, error=error)
     try:
-        return Outcome(True, value=await run, run=run)
+        return Outcome(True, value=await (run if waits else unless_it_waits(run)), run=run)
+    except asyncio.CancelledError:
+        run.stop("the awaiting code was cancelled")
+        raise
     except WorkbenchError as error:
         return Outcome(False, error=error, run=run)
-    finally:
-        run.stop("the awaiting code was cancelled")
 
 
 Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]

@@ -42,7 +42,7 @@ def adopt(box: Sandbox) -> SandboxUse:
 def answer_of(run: Run) -> Any:
     """Block until a run has ended, and return its value; an interrupt stops it."""
     try:
-        return run_sync(_unless_it_waits(run))
+        return run_sync(unless_it_waits(run))
     except KeyboardInterrupt:
         run.stop("interrupted by the user")
         raise
@@ -56,7 +56,7 @@ async def awaited(run: Run) -> Any:
         run.stop("the awaiting code was cancelled")
 
 
-async def _unless_it_waits(run: Run) -> Any:
+async def unless_it_waits(run: Run) -> Any:
     """The run's value; blocking code that would wait for a person is told so instead, for it may be the person who is blocked."""
     ended = asyncio.ensure_future(run.wait())
     try:

@@ -169,15 +169,35 @@ def costs(
     return framed((Column(GROUPS[by], TEXT), *COSTS), found.values())
 
 
-_FRAMES: dict[str, tuple[Callable[..., Any], tuple[Column, ...]]] = {
+def of(run: Any, name: str) -> pd.DataFrame:
+    """The frame of this name for one run; what `run.frame()` gives.
+
+    Raises:
+        UserError: there is no such frame.
+    """
+    if name == "costs":
+        return costs(run=run)
+    make, _ = _known(name, *_FRAMES, "costs")
+    return make(run=run)
+
+
+def _known(name: str, *names: str) -> tuple[Callable[..., pd.DataFrame], tuple[Column, ...]]:
+    if name not in _FRAMES:
+        raise UserError(f"there is no frame {name!r}; there are {', '.join(names)}")
+    return _FRAMES[name]
+
+
+_FRAMES: dict[str, tuple[Callable[..., pd.DataFrame], tuple[Column, ...]]] = {
     "runs": (runs, RUNS),
     "executions": (executions, EXECUTIONS),
-    "events": (event_rows, EVENTS),
+    "events": (events, EVENTS),
     "tool_calls": (tool_calls, TOOL_CALLS),
-    "messages": (message_rows, MESSAGES),
+    "messages": (messages, MESSAGES),
     "approvals": (approvals, APPROVALS),
     "verdicts": (verdicts, VERDICTS),
 }
+_ROWS: dict[str, Callable[..., Iterator[Row]]] = {"events": event_rows, "messages": message_rows}
+"""The frames that can be made row by row."""
 
 
 def to_parquet(
@@ -190,11 +210,9 @@ def to_parquet(
         UserError: there is no such frame.
         ConfigurationError: the package pyarrow is missing.
     """
-    if frame not in _FRAMES:
-        raise UserError(f"there is no frame {frame!r}; there are {', '.join(_FRAMES)}")
-    make, columns = _FRAMES[frame]
-    found = make(run=run, since=since, until=until, session=session)
-    return write(Path(path), columns, _rows_of(found) if isinstance(found, pd.DataFrame) else found)
+    make, columns = _known(frame, *_FRAMES)
+    chosen = {"run": run, "since": since, "until": until, "session": session}
+    return write(Path(path), columns, _ROWS[frame](**chosen) if frame in _ROWS else _rows_of(make(**chosen)))
 
 
 def _rows_of(frame: pd.DataFrame) -> Iterator[Row]:

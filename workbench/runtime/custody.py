@@ -53,6 +53,8 @@ class Owned:
     """An order to stop that came while it was parked."""
     wanted: bool = False
     """Whether something has come while it was being parked."""
+    waking: bool = False
+    """Whether its record is being read."""
     task: asyncio.Task[None] | None = None
     """What drives it, sleeps until a time is over, or wakes it."""
 
@@ -76,6 +78,7 @@ class Custody:
         self._lease_seconds = lease_seconds
         self._park_seconds = park_seconds
         self._owned: dict[str, Owned] = {}
+        self._in_memory = 0
         self._collector = Collector()
         self._housekeeping: asyncio.Task[None] | None = None
         self._closed = False
@@ -131,7 +134,6 @@ class Custody:
         loop = asyncio.get_running_loop()
         owned = Owned(life.journal.lifetime_id, life.binding, life.journal.epoch, life, ended=loop.create_future())
         self._owned[owned.lifetime_id] = owned
-        self._collector.crowded(len(self._owned))
         self._go_on(owned, life)
         if self._housekeeping is None or self._housekeeping.done():
             self._housekeeping = loop.create_task(self._housekeep())
@@ -165,7 +167,9 @@ class Custody:
         await asyncio.gather(*(self._lose(owned, closed) for owned in list(self._owned.values())))
 
     def _go_on(self, owned: Owned, life: Lifetime) -> None:
-        owned.wanted = False
+        owned.wanted = owned.waking = False
+        self._in_memory += 1
+        self._collector.crowded(self._in_memory)
         owned.task = life.task = asyncio.get_running_loop().create_task(self._work(owned, life), name=f"run {owned.lifetime_id}")
 
     async def _work(self, owned: Owned, life: Lifetime) -> None:
@@ -174,6 +178,8 @@ class Custody:
         try:
             parked = await self._control.drive(life)
         finally:
+            self._in_memory -= 1
+            self._collector.crowded(self._in_memory)
             if not parked:
                 await self._end(owned, list(life.streams))
         if parked:
@@ -198,11 +204,12 @@ class Custody:
     def _wake(self, owned: Owned) -> None:
         """Bring a parked lifetime back into memory; one that is being parked or woken is looked at again afterwards."""
         owned.wanted = True
-        if owned.life is not None or (owned.task is not None and owned.task.get_name() == _WAKING) or self._closed:
+        if owned.life is not None or owned.waking or self._closed:
             return
         if owned.task is not None:
             owned.task.cancel()
-        owned.task = asyncio.get_running_loop().create_task(self._woken(owned), name=_WAKING)
+        owned.waking = True
+        owned.task = asyncio.get_running_loop().create_task(self._woken(owned))
 
     async def _woken(self, owned: Owned) -> None:
         try:
@@ -222,7 +229,6 @@ class Custody:
 
     async def _end(self, owned: Owned, streams: list[str]) -> None:
         del self._owned[owned.lifetime_id]
-        self._collector.crowded(len(self._owned))
         owned.ended.set_result(None)
         try:
             for held in (owned.lifetime_id, *streams):
@@ -248,6 +254,3 @@ class Custody:
             except StoreError as error:
                 # The runs that write will notice; those that wait must not lose their lease to a moment's trouble.
                 logger.warning("leases and decisions could not be looked after: %s", error)
-
-
-_WAKING = "waking"

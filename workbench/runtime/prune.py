@@ -96,7 +96,9 @@ async def _found(bench: Workbench, lifetime_id: str, *, ended: bool) -> _Found:
     if ended and not state.seq:
         await refuse_absent(bench.plane, lifetime_id)
     if ended and not state.terminal:
-        raise UserError(f"run {lifetime_id} has not ended ({state.status}); stop it, or resume it and let it end, before it is pruned")
+        raise UserError(
+            f"run {lifetime_id} has not ended ({state.status}); stop it, or resume it and let it end, before it is pruned or shredded"
+        )
     pruned_at = bench.clock.now().isoformat(timespec="microseconds")
     return _Found(Tombstone(lifetime_id, state.seq, head, pruned_at, tuple(blobs)), frozenset(streams))
 

@@ -217,10 +217,7 @@ class Run:
         Raises:
             UserError: there is no such frame.
         """
-        known = ("events", "executions", "tool_calls", "messages", "approvals", "verdicts", "costs", "runs")
-        if name not in known:
-            raise UserError(f"there is no frame {name!r}; there are {', '.join(known)}")
-        made: pd.DataFrame = getattr(frames(), name)(run=self)
+        made: pd.DataFrame = frames().of(self, name)
         return made
 
     def verify(self, *, graph: AgentGraph | None = None, head: str | None = None) -> Verified:
