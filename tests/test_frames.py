@@ -36,12 +36,8 @@ FILLED = [name for name in DECLARED if name != "approvals"]
 
 
 @pytest.fixture
-def empty():
-    bench = for_tests(1)
-    set_current(bench)
-    yield bench
-    set_current(None)
-    bench.close()
+def empty(current_bench):
+    return current_bench
 
 
 @wb.tool

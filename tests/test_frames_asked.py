@@ -24,12 +24,8 @@ def send(to: str) -> str:
 
 
 @pytest.fixture
-def bench():
-    bench = for_tests(1)
-    set_current(bench)
-    yield bench
-    set_current(None)
-    bench.close()
+def bench(current_bench):
+    return current_bench
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.page import chromium, live_page, show, static_page, view_of
+from tests.browser.page import live_page, show, static_page, view_of
 from tests.browser.test_run_widget import OPEN_ALL
 from tests.notebook.sample_run import SAMPLES
 from workbench.notebook.static import static_html
@@ -21,12 +21,6 @@ RUN = """() => axe.run("section", { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "w
     passed: passes.length,
     found: violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ").slice(0, 400)}`),
 }))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.lab import READY, Lab, NotebookPage, opened, serve
-from tests.browser.page import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -45,18 +44,6 @@ print(run.status, [(each.tool, each.args) for each in run.pending])"""
 RESUME = "run = wb.resume(run.id, model=model, tools=[send])\nrun.show()"
 
 FINISHED = "print(run.result(30), run.verify().entries > 1)"
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with serve(tmp_path_factory.mktemp("approvals")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def run_cell(notebook: NotebookPage, *numbers: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import page as pages
-from tests.browser.page import chromium, static_page, view_of
+from tests.browser.page import static_page, view_of
 from tests.notebook.sample_run import IMG, SAMPLES
 from workbench.notebook.assets import BROWSE, STATIC, small_css, small_js
 from workbench.notebook.comparison import compared
@@ -34,12 +33,6 @@ def row(number: int, title: str, **more: Any) -> dict[str, Any]:
 
 
 ROWS = [row(number, f"Task number {number}") for number in range(29)] + [row(29, f"The last {IMG}")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def table(browser: Browser, theme: Any = "light", width: int = 1000) -> Page:

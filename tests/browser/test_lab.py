@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.lab import READY, Lab, NotebookPage, opened, serve
-from tests.browser.page import chromium
+from tests.browser.lab import READY, Lab, NotebookPage, opened
 from tests.notebook.executed import NOTEBOOKS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -37,18 +35,6 @@ SPIN = "%%agent -m model -o run\nSpin until somebody stops it"
 CHECK = "print(len(precious), run.status, run.verify().entries > 1)"
 
 INTERRUPT = "button[data-command='notebook:interrupt-kernel'], jp-button[data-command='notebook:interrupt-kernel']"
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with serve(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def spinning(notebook: NotebookPage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.page import chromium, live_page, show, static_page, view_of
+from tests.browser.page import live_page, show, static_page, view_of
 from tests.notebook.sample_run import IMG, MAIL, SAMPLES, answered, approval, finished, long, questions, running, waiting
 from workbench.agents.codeact import CODEACT
 from workbench.notebook.static import static_html
@@ -47,12 +47,6 @@ CONTRAST = """
   return bad;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

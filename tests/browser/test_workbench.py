@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.lab import Lab, NotebookPage, opened, serve
-from tests.browser.page import chromium
+from tests.browser.lab import Lab, NotebookPage, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -25,18 +24,6 @@ def double(n: int, loud: bool = False) -> str:
     return f"{2 * n}{'!' if loud else ''}"'''
 CODE = "%%agent -m model --approve code -o run\nDouble it"
 PLAIN = "%%agent -m model -o other\nDouble it again"
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with serve(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,21 +10,15 @@ import workbench as wb
 from tests.notebook.kernel import Kernel
 from tests.notebook.sample_run import SAMPLES
 from tests.notebook.test_magics import usage_error
-from workbench.current import set_current
 from workbench.notebook.browse import RunBrowser, rows
 from workbench.notebook.comparison import compared
 from workbench.notebook.trying import TryTool
 from workbench.notebook.view import RunView
-from workbench.profiles import for_tests
 
 
 @pytest.fixture
-def bench():
-    bench = for_tests(1)
-    set_current(bench)
-    yield bench
-    set_current(None)
-    bench.close()
+def bench(current_bench):
+    return current_bench
 
 
 def look(key: str) -> str:
@@ -156,7 +150,17 @@ def test_an_error_and_a_value_that_does_not_fit_are_shown_as_text(trying):
     assert "tags is to be JSON" in form.came.value
 
 
-def test_the_card_says_that_a_try_is_part_of_no_record(trying):
+def test_a_number_that_is_missing_is_asked_for():
+    def half(n: int) -> float:
+        """Half."""
+        return n / 2
+
+    form = TryTool(wb.Tool.from_function(half))
+    form.call()
+    assert "n has to be filled in" in form.came.value
+
+
+def test_the_form_says_that_a_try_is_part_of_no_record(trying):
     form, _ = trying
     texts = str([each.value for each in form.children[0].children[0].children if hasattr(each, "value")])
     assert "part of no record" in texts

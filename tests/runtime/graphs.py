@@ -27,3 +27,29 @@ def choosing(task: Callable[..., Any], plan: wb.Plan, *others: wb.Task, routes: 
 def kinds_of(run: wb.Run) -> list[str]:
     """`kind/phase/name` of each entry, in order."""
     return [f"{entry.kind}/{entry.phase}/{entry.header.name}" for entry in run.entries()]
+
+
+def asking_beside(work: wb.Task, strategy: str = "all", **options: Any) -> wb.AgentGraph:
+    """A fork into a question, `ask`, and this task; what has come together is the value."""
+
+    @wb.task(idempotent=True)
+    async def begin(value: Any) -> Any:
+        return value
+
+    @wb.plan
+    async def split(given: Any) -> list[str]:
+        return ["ask", work.name]
+
+    @wb.plan
+    async def gather(given: Any) -> Any:
+        return wb.PlanResult.to("last", given.values)
+
+    @wb.task(idempotent=True)
+    async def last(value: Any) -> Any:
+        return value
+
+    edges = [("Start", "begin"), ("begin", "split"), ("gather", "last"), ("last", "End")]
+    for branch in ("ask", work.name):
+        edges += [("split", branch, "PARALLEL"), wb.Edge(branch, "gather", "JOIN", join=wb.Join(strategy=strategy))]
+    nodes = [begin, split, wb.human("ask", "Well?"), work, gather, last]
+    return wb.AgentGraph("beside", nodes=nodes, edges=edges, **options)

@@ -10,11 +10,11 @@ import weakref
 import pytest
 
 import workbench as wb
-from tests.runtime.graphs import kinds_of, line
+from tests.runtime.graphs import asking_beside, kinds_of, line
 from tests.runtime.guarded import steps, until
 from workbench.adapters.memory import MemoryStateStore
 from workbench.errors import LeaseHeld, RunInterrupted, RunStopped, StoreError, UserError
-from workbench.graph.nodes import PlanResult, human
+from workbench.graph.nodes import human
 from workbench.loop import run_sync
 
 SOON = 0.02
@@ -83,27 +83,11 @@ def test_a_branch_at_work_keeps_the_others_in_memory(bench):
     gate = asyncio.Event()
 
     @wb.task(idempotent=True)
-    async def begin(x):
-        return x
-
-    @wb.plan
-    async def split(given):
-        return ["ask", "work"]
-
-    @wb.task(idempotent=True)
     async def work(x):
         await gate.wait()
         return "worked"
 
-    @wb.plan
-    async def gather(given):
-        return PlanResult.to("End", given.values)
-
-    nodes = [begin, split, human("ask", "Well?"), work, gather]
-    edges = [("Start", "begin"), ("begin", "split"), ("split", "ask", "PARALLEL"), ("split", "work", "PARALLEL")]
-    edges += [("ask", "gather", "JOIN"), ("work", "gather", "JOIN"), ("gather", "End")]
-    graph = wb.AgentGraph("both", nodes=nodes, edges=edges)
-    run = wb.start(graph, 0, workbench=bench)
+    run = wb.start(asking_beside(work), 0, workbench=bench)
     run_sync(run.asked())
     time.sleep(5 * SOON)
     assert not is_parked(run)

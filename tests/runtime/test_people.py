@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 import workbench as wb
+from tests.runtime.graphs import asking_beside
 from workbench.errors import ApprovalPending, RunFailed, RunStopped, UserError
-from workbench.graph.edges import Edge, Join
 from workbench.graph.nodes import human
 from workbench.loop import run_sync
 from workbench.ports import InboxItem
@@ -346,28 +346,11 @@ def test_a_question_that_its_task_no_longer_waits_for_is_withdrawn(bench):
 
 def test_a_join_that_has_enough_withdraws_what_the_other_branches_ask(bench):
     @wb.task(idempotent=True)
-    async def begin(value):
-        return value
-
-    @wb.plan
-    async def split(given):
-        return ["ask", "work"]
-
-    @wb.task(idempotent=True)
     async def work(value):
         await asyncio.sleep(0.05)
         return "worked"
 
-    @wb.plan
-    async def gather(given):
-        return "last"
-
-    last = wb.task(name="last", idempotent=True)(lambda value: value)
-    edges = [("Start", "begin"), ("begin", "split"), ("split", "ask", "PARALLEL"), ("split", "work", "PARALLEL"), ("gather", "last")]
-    edges += [Edge(name, "gather", "JOIN", join=Join(strategy="any")) for name in ("ask", "work")]
-    nodes = [begin, split, human("ask", "Well?"), work, gather, last]
-    graph = wb.AgentGraph("either", nodes=nodes, edges=[*edges, ("last", "End")], final_policy="drain")
-    run = wb.start(graph, workbench=bench)
+    run = wb.start(asking_beside(work, "any", final_policy="drain"), workbench=bench)
     assert run.result(5) == ["worked"]
     assert run.pending == []
     run.verify()

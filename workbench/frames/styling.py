@@ -55,7 +55,10 @@ def style(frame: pd.DataFrame) -> Styler:
     numbers: list[Any] = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name]) or name == "cost_usd"]
     right = styler.format(formats).set_properties(subset=numbers, **{"text-align": "right", "font-variant-numeric": "tabular-nums"})
     return right.hide(axis="index").set_table_styles(
-        [{"selector": "th", "props": "text-align: left; font-weight: 600"}, {"selector": "td", "props": "vertical-align: top"}]
+        [
+            {"selector": "th", "props": "text-align: left; font-weight: 600"},
+            {"selector": "td", "props": "text-align: left; vertical-align: top; white-space: nowrap"},
+        ]
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import pandas as pd
 from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
@@ -13,7 +12,8 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from workbench.errors import UserError
-from workbench.notebook.session import AgentOptions, NotebookSession, ToolOptions
+from workbench.notebook.options import AgentOptions, ToolOptions
+from workbench.notebook.session import NotebookSession
 
 AWAITED = "_agent_awaited"
 """The cell magic that an `%%agent` cell becomes, so that the cell awaits its run."""
@@ -161,7 +161,7 @@ class WorkbenchMagics(Magics):
             return None
         elif setting is not None:
             settings.change(setting, value.strip("'\""))
-        return pd.DataFrame(settings.rows()).set_index("setting")
+        return settings.table()
 
     def _agent_options(self, line: str) -> AgentOptions:
         args = parse_argstring(self.agent, line)

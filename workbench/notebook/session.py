@@ -10,7 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from IPython.display import display
 
@@ -26,6 +26,7 @@ from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.comparison import compared
 from workbench.notebook.drawing import Drawing
 from workbench.notebook.filling import filled, told, variables
+from workbench.notebook.options import AgentOptions, ToolOptions
 from workbench.notebook.pages import Pages
 from workbench.notebook.playback import played
 from workbench.notebook.settings import WorkbenchSettings
@@ -48,37 +49,6 @@ INTERRUPTED = "interrupted by the user"
 
 GOING_ON = frozenset({"pending", "running", "waiting", "paused"})
 """How a run stands that more will follow of."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolOptions:
-    """The options of a `%%tool` cell, for all of its tools."""
-
-    timeout: float | None = None
-    retries: int = 0
-    idempotent: bool = False
-    finish: bool = False
-    approval: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentOptions:
-    """The options of an `%%agent` cell."""
-
-    model: str | None = None
-    tools: tuple[str, ...] | None = None
-    max_iterations: int | None = None
-    schema: str | None = None
-    system: str | None = None
-    policy: str | None = None
-    engine: EngineChoice | None = None
-    approve: Approve | None = None
-    approvals: Literal["wait", "reject"] | None = None
-    given: str | None = None
-    """Names of variables that are put into the sandbox, separated by commas."""
-    continuing: bool = False
-    output: str | None = None
-    background: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +157,7 @@ class NotebookSession:
         Raises:
             UserError: no loop can follow it, or nobody could press its buttons.
         """
-        if not _loop_is_running() or self._headless():
-            raise UserError("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
+        self._needs_a_page("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
         self._watch(self._draw(run, interactive=True), keep=True)
 
     def compare(self, left: Run, right: Run) -> None:
@@ -202,8 +171,7 @@ class NotebookSession:
             UserError: there is no such tool, or no page to show the form in.
         """
         (tool,) = self._chosen((name,))
-        if not _loop_is_running() or self._headless():
-            raise UserError(f"a form needs a page to be drawn in; in code, {name}(…) is the function itself")
+        self._needs_a_page(f"a form needs a page to be drawn in; in code, {name}(…) is the function itself")
         display(TryTool(tool))
 
     def browse(self) -> None:
@@ -212,8 +180,7 @@ class NotebookSession:
         Raises:
             UserError: there is no page to show it in.
         """
-        if not _loop_is_running() or self._headless():
-            raise UserError("the run browser needs a page to be drawn in; %runs lists the runs as a DataFrame")
+        self._needs_a_page("the run browser needs a page to be drawn in; %runs lists the runs as a DataFrame")
         display(RunBrowser(open_run=lambda run_id: self.show(current().open(run_id)), compare=self._compare_ids).widget)
 
     def _compare_ids(self, left: str, right: str) -> None:
@@ -225,8 +192,7 @@ class NotebookSession:
         Raises:
             UserError: there is no page to show it in, or nothing to play, or the speed is none.
         """
-        if not _loop_is_running() or self._headless():
-            raise UserError("a playback needs a page to be drawn in; run.show() draws the run as it stands in the record")
+        self._needs_a_page("a playback needs a page to be drawn in; run.show() draws the run as it stands in the record")
         playing = played(run.entries(), speed=speed, pages=Pages(run).page)
         display(playing.widget)
         self._keep(playing.watch())
@@ -330,6 +296,11 @@ class NotebookSession:
         """Nobody can press a button: nbclient and scripts allow no stdin."""
         kernel = getattr(self._ip, "kernel", None)
         return kernel is None or not getattr(kernel, "_allow_stdin", False)
+
+    def _needs_a_page(self, instead: str) -> None:
+        """Raise UserError with what to do `instead`, where nothing interactive can be shown."""
+        if not _loop_is_running() or self._headless():
+            raise UserError(instead)
 
     def _unattended(self, options: AgentOptions, *, headless: bool = False) -> bool:
         """Whether what would be asked is refused at once."""

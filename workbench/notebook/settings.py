@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from html import escape
 
 from traitlets import Enum, Int, TraitError, Unicode
 from traitlets.config import Configurable
@@ -30,10 +30,12 @@ class WorkbenchSettings(Configurable):
         """
         if name not in self.trait_names(config=True):
             raise UserError(f"there is no setting {name!r}; there are {', '.join(self.names())}")
+        trait = self.traits()[name]
         try:
-            setattr(self, name, int(text) if isinstance(self.traits()[name], Int) else text)
-        except (TraitError, ValueError) as error:
-            raise UserError(f"{name} cannot be {text!r}: {error}") from None
+            setattr(self, name, int(text) if isinstance(trait, Int) else text)
+        except (TraitError, ValueError):
+            wanted = ", ".join(trait.values or ()) if isinstance(trait, Enum) else "a whole number from 0"
+            raise UserError(f"{name} cannot be {text!r}; give {wanted}") from None
 
     def forget(self) -> None:
         """Every setting as it is from the beginning."""
@@ -44,14 +46,27 @@ class WorkbenchSettings(Configurable):
         """The settings, in alphabetical order."""
         return sorted(self.trait_names(config=True))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Each setting: its name, its value, whether it was changed, what it is about."""
-        return [
-            {
-                "setting": name,
-                "value": getattr(self, name),
-                "changed": "changed" if getattr(self, name) != self.traits()[name].default_value else "",
-                "about": self.traits()[name].help,
-            }
-            for name in self.names()
-        ]
+    def table(self) -> Table:
+        """All of them, as they stand."""
+        rows = []
+        for name in self.names():
+            value, trait = getattr(self, name), self.traits()[name]
+            rows.append((name, str(value) or "-", "changed" if value != trait.default_value else "", trait.help))
+        return Table(rows)
+
+
+class Table:
+    """Settings to be read: name, value, whether it was changed, what it is about."""
+
+    def __init__(self, rows: list[tuple[str, str, str, str]]) -> None:
+        self._rows = rows
+
+    def __repr__(self) -> str:
+        widths = [max(len(row[place]) for row in self._rows) for place in range(3)]
+        return "\n".join("  ".join([*(f"{row[place]:<{widths[place]}}" for place in range(3)), row[3]]) for row in self._rows)
+
+    def _repr_html_(self) -> str:
+        cell = '<td style="text-align:left">{}</td>'
+        rows = "".join(f"<tr>{''.join(cell.format(escape(word)) for word in row)}</tr>" for row in self._rows)
+        head = "".join(f'<th scope="col" style="text-align:left">{word}</th>' for word in ("setting", "value", "changed", "about"))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

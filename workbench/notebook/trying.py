@@ -66,6 +66,8 @@ class TryTool(ipywidgets.VBox):  # type: ignore[misc]
         args = {}
         for field, widget in self._fields:
             text = str(widget.value).strip()
+            if not text and field["needed"] and field["reads"] != "text":
+                raise ValueError(f"{field['label']} has to be filled in")
             if text or field["needed"]:
                 args[field["key"]] = _read(field, text)
         return args
