@@ -102,6 +102,7 @@ def chromium() -> Iterator[Browser]:
 
 def show(page: Page, html: str) -> None:
     """Load a page and wait until its widget, if any, is drawn."""
+    page.goto("about:blank")  # content that is set keeps the window, so what the page before left there would be taken for this one's
     page.set_content(html)
     if 'id="data"' in html:
         page.wait_for_function("window.ready")
