@@ -313,6 +313,32 @@ def test_a_value_in_a_blob_is_loaded_by_those_who_look_at_it(benches):
     assert len(loaded) == 1, "the second task, and not the implicit plan before it"
 
 
+def test_a_plan_loads_only_the_values_it_looks_at(benches):
+    loaded = []
+
+    class Counting(MemoryBlobStore):
+        async def get(self, ref):
+            loaded.append(ref.size_bytes)
+            return await super().get(ref)
+
+    async def sizes(value):
+        return value
+
+    async def work(size):
+        return "x" * size
+
+    fan = wb.plan(name="fan")(lambda given: wb.PlanResult.each("work", given.value))
+    pick = wb.plan(name="pick")(lambda given: wb.PlanResult.to("End", len(given.outputs[1])))
+    graph = wb.AgentGraph(
+        "picky",
+        nodes=[wb.task(sizes), fan, wb.task(work), pick],
+        edges=[("Start", "sizes"), ("sizes", "fan"), wb.Edge("fan", "work", "PARALLEL"), wb.Edge("work", "pick", "JOIN"), ("pick", "End")],
+    )
+    run = wb.start(graph, [2_000_000, 3_000_000, 4_000_000], workbench=benches(blobs=Counting()))
+    assert run.result(5) == 3_000_000
+    assert loaded == [3_000_002]
+
+
 def lambda_big(x):
     return "x" * 2_000_000
 

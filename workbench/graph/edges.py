@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from workbench.errors import UserError
@@ -102,6 +103,12 @@ class Edge:
         """Everything of it that belongs to the structure of a graph, JSON-ready."""
         join = self.join.terms if self.join else None
         return [self.source, self.target, self.type, self.condition, self.priority, self.on, self.branch, join]
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Which of `NAMES` its expressions read."""
+        texts = [text for text in (self.condition, self.branch) if text is not None]
+        return frozenset(name.split(".")[0] for text in texts for name in self._read(text).names)
 
     def holds(self, values: dict[str, object]) -> bool:
         """Whether the edge may be taken, given the values of `NAMES`; an edge without a condition always may."""

@@ -37,17 +37,23 @@ class PlanInput(Generic[T]):
 
     executions: Sequence[TaskExecution]
     """The executions it follows."""
-    values: Sequence[T]
-    """Their outputs, in the same order."""
+    outputs: Sequence[T]
+    """Their outputs, in the same order. One that is too big for the log is loaded when a plain function looks at it; before an `async def`
+    or an annotated Plan all of them are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the run was set up: the manifest's `resources`."""
     dispatched: Mapping[str, int] = field(default_factory=dict)
     """How many times each node has been dispatched in this lifetime."""
 
     @property
+    def values(self) -> list[T]:
+        """All outputs."""
+        return list(self.outputs)
+
+    @property
     def value(self) -> T:
-        """The value of the only execution; a Plan behind a JOIN has several and reads `values`."""
-        (value,) = self.values
+        """The output of the only execution; a Plan behind a JOIN has several and reads `values` or some of `outputs`."""
+        (value,) = self.outputs
         return value
 
 
@@ -238,7 +244,7 @@ class Plan:
         """
         if self.input is None:
             return given
-        return replace(given, values=[self.input.given_to(self.name, value) for value in given.values])
+        return replace(given, outputs=[self.input.given_to(self.name, value) for value in given.outputs])
 
 
 Node = Task | Plan

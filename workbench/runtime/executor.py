@@ -18,6 +18,7 @@ from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_resul
 from workbench.runtime.context import TaskContext
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
+from workbench.runtime.outputs import Outputs, loaded_for_edges, loaded_for_plan
 from workbench.runtime.requests import unknown_outcome
 from workbench.tools.executor import safe_text
 from workbench.tools.values import plain
@@ -94,15 +95,15 @@ class Executor:
         error: ErrorInfo | None = None
         result = PlanResult()
         try:
-            values = await self._values(life, command, looked_at)
-            known = known_to_edges(command, values)
+            outputs = Outputs(life.plane, looked_at)
+            known = known_to_edges(command, await loaded_for_edges(life.graph, command, outputs))
             if command.joins is None:
                 edge = edge_that_holds(life.graph, command.tasks[0], known)
                 name = life.graph.plan_on(edge).name
             plan = life.graph.plans[name]
             if not plan.is_async:
                 await life.commit()
-            choice = await self._choose(life, plan, plan.typed(self._plan_input(life, looked_at, values)))
+            choice = await self._choose(life, plan, await self._plan_input(life, plan, looked_at, outputs))
             result = await self._spilled(life, plan_result(life.graph, plan.name, choice, known))
             error = result.error or illegal_route(life.graph, plan.name, result.next_task_names)
         except BaseException as failure:  # noqa: BLE001 - user code may raise anything; it is recorded and ends the run, never lost
@@ -126,15 +127,10 @@ class Executor:
             result=PlanResult(error=error, reason=result.reason) if error else result,
         )
 
-    async def _values(self, life: Lifetime, command: RunPlan, looked_at: list[TaskExecution]) -> list[Any]:
-        """What a Plan and the conditions before it look at. An implicit Plan hands on unseen what may be as large as it likes."""
-        if command.plan is not None and command.plan not in life.graph.nodes:
-            return [None for _ in looked_at]
-        return [await life.plane.value(entry.result.output if entry.result else None) for entry in looked_at]
-
-    def _plan_input(self, life: Lifetime, looked_at: list[TaskExecution], values: list[Any]) -> PlanInput:
+    async def _plan_input(self, life: Lifetime, plan: Plan, looked_at: list[TaskExecution], outputs: Outputs) -> PlanInput:
+        seen = await loaded_for_plan(life.graph, plan, outputs, inline=self.inline)
         settings = life.state.manifest.resources if life.state.manifest else {}
-        return PlanInput(executions=looked_at, values=values, settings=settings, dispatched=dict(life.state.dispatched))
+        return plan.typed(PlanInput(executions=looked_at, outputs=seen, settings=settings, dispatched=dict(life.state.dispatched)))
 
     async def _input(self, life: Lifetime, ref: TaskRef) -> Any:
         """What the Task receives: its Plan's arguments, or the output the Plan looked at; the lifetime's input for the first Task."""

@@ -27,6 +27,7 @@ from workbench.record.values import BlobRef, Payload, make_id
 from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_result
 from workbench.runtime.data_plane import DataPlane
 from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, StartTask, decide, illegal_route
+from workbench.runtime.outputs import Outputs, loaded_for_edges, loaded_for_plan
 
 _NOT_OF_THE_RECORD = frozenset({"timeout", "cancelled", "stopped"})
 """Errors of a Plan that say something about the machine or the person, and nothing about what it looked at."""
@@ -244,13 +245,14 @@ class _Again:
         """The Plan that looks, and its choice; volatile texts are no part of it."""
         name = command.plan or f"{command.tasks[0].name}->?"
         try:
-            values = [await self._plane.value(entry.result.output if entry.result else None) for entry in executions]
-            known = known_to_edges(command, values)
+            outputs = Outputs(self._plane, executions)
+            known = known_to_edges(command, await loaded_for_edges(self._graph, command, outputs))
             if command.joins is None:
                 name = self._graph.plan_on(edge_that_holds(self._graph, command.tasks[0], known)).name
             plan = self._graph.plans[name]
             settings = state.manifest.resources if state.manifest else {}
-            given = plan.typed(PlanInput(executions=executions, values=values, settings=settings, dispatched=dict(state.dispatched)))
+            seen = await loaded_for_plan(self._graph, plan, outputs)
+            given = plan.typed(PlanInput(executions=executions, outputs=seen, settings=settings, dispatched=dict(state.dispatched)))
             choice = await plan.choose(given) if plan.is_async else await asyncio.to_thread(plan.choose, given)
             result = plan_result(self._graph, name, choice, known)
             error = result.error or illegal_route(self._graph, name, result.next_task_names)
