@@ -132,7 +132,7 @@ function askCard(asked, ui) {
   card.append(
     ...asked.say.map(remark),
     left,
-    editor ? h("details", "more", h("summary", "", asked.block ? "Change the code" : "Change the arguments"), ...rows, diff) : h("div", "form", ...rows),
+    editor ? fold("more", `Change the ${asked.block ? "code" : "arguments"}`, ...rows, diff) : h("div", "form", ...rows),
     note?.row ?? "",
     wrong,
     h("div", "row", ...buttons),

@@ -35,8 +35,11 @@ const span = (ms) => {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 };
 
-const cutNote = (t, ending) =>
-  t.cut && h("p", "dim", `${ending ? "the last" : "the first"} ${t.text.length.toLocaleString("en")} of ${t.length.toLocaleString("en")} characters`);
+const many = (n) => n.toLocaleString("en");
+const remark = (text) => h("p", "dim", text);
+const fold = (cls, label, ...kids) => h("details", cls, h("summary", "", label), ...kids);
+const cutNote = (t, ending) => t.cut && remark(`the ${ending ? "last" : "first"} ${many(t.text.length)} of ${many(t.length)} characters`);
+const traceNode = (e) => e?.trace && fold("more", "Traceback", h("pre", "", e.trace));
 
 function block(kind, label, ...kids) {
   return h("div", `block ${kind}`, label && h("h4", "", label), ...kids);
@@ -47,6 +50,8 @@ const textBlock = (kind, label, t, ending) => block(kind, label, h("pre", "", t.
 function problemText(e) {
   return `${e.type}${e.line ? ` on line ${e.line}` : ""}: ${e.message.text}`;
 }
+
+const errorBlock = (label, e) => block("error", label, h("pre", "", problemText(e)), cutNote(e.message), traceNode(e));
 
 function codeBlock(code, badLine, asking = []) {
   const pre = h("pre", "code");
@@ -81,8 +86,6 @@ function codeBlock(code, badLine, asking = []) {
   return block("", "", h("div", "title", h("h4", "", asking.length ? "Code; the marked line waits" : "Code"), copy), pre, cutNote({ ...code, text: plain }));
 }
 
-const remark = (text) => h("p", "dim", text);
-
 /** A long value, written with one item a line, as lists that fold; any other text as it is. */
 function valueNode(t) {
   const lines = t.text.split("\n");
@@ -94,7 +97,7 @@ function valueNode(t) {
     if (/^[\])}]+,?$/.test(words)) {
       open.pop().append(h("div", "", words));
     } else if (/[[({]$/.test(words)) {
-      const branch = h("details", "", h("summary", "", words));
+      const branch = fold("", words);
       branch.open = open.length < 3;
       open.at(-1).append(branch);
       open.push(branch);

@@ -137,12 +137,11 @@ function render({ model, el }) {
     const seen = JSON.stringify([s.answer, s.error, s.failed_step]);
     if (outcome.dataset.seen !== seen) {
       outcome.dataset.seen = seen;
-      const where = s.failed_step ? `Error in step ${s.failed_step}` : "Error";
       outcome.replaceChildren(
         ...[
-          s.task.text.trim() !== s.title && h("details", "more block", h("summary", "", "The task"), h("p", "prose", s.task.text), cutNote(s.task)),
+          s.task.text.trim() !== s.title && fold("more block", "The task", h("p", "prose", s.task.text), cutNote(s.task)),
           s.answer && block("answer", "Answer", valueNode(s.answer), cutNote(s.answer)),
-          s.error && block("error", where, h("pre", "", problemText(s.error))),
+          s.error && errorBlock(`Error${s.failed_step ? ` in step ${s.failed_step}` : ""}`, s.error),
         ].filter(Boolean),
       );
     }

@@ -1,18 +1,18 @@
 /** Steps: a line each, and under it what happened. */
 function callRow(call) {
   const out = call.error ? problemText(call.error) : call.result?.text;
-  const word = call.badge.tone === "ok" ? null : badge(call.badge);
   const { table } = call;
   const shown = table
     ? tableNode(table.head, table.rows, (_, cell) => /^-?[\d.,]+$/.test(cell))
     : call.result && out.includes("\n") && valueNode(call.result);
-  const rest = table && table.total > table.rows.length && remark(`the first ${table.rows.length} of ${table.total.toLocaleString("en")} rows`);
+  const rest = table && table.total > table.rows.length && remark(`the first ${table.rows.length} of ${many(table.total)} rows`);
   return h(
     "li", call.error ? "bad" : "",
     h("pre", "", h("span", "fn", call.tool), `(${call.args.text}${call.args.cut ? " …" : ""})`),
-    h("span", "meta dim", call.took, word),
+    h("span", "meta dim", call.took, call.badge.tone !== "ok" && badge(call.badge)),
     out != null && (shown ? h("div", "out", shown, rest) : h("pre", "out", `→ ${out}`)),
     call.result && !table && cutNote(call.result),
+    traceNode(call.error),
   );
 }
 
@@ -84,15 +84,15 @@ class StepNode {
     });
     this.list("calls", step.calls, callRow);
     const hidden = step.calls_total - step.calls.length;
-    this.part("calls-more", hidden, () => hidden > 0 && h("p", "dim", `and ${hidden.toLocaleString("en")} more calls`));
+    this.part("calls-more", hidden, () => hidden > 0 && remark(`and ${many(hidden)} more calls`));
     this.part("asks-box", true, () => (this.drawn["asks-slot"] = h("div")));
     this.list("asks", step.requests, (asked) => askCard(asked, this.ui));
     this.part("prints", step.prints, () => step.prints && textBlock("", "Output", step.prints, this.busy));
     this.part("value", step.value, () => step.value && textBlock("", "Value", step.value));
-    this.part("error", error, () => error && block("error", "Error", h("pre", "", problemText(error)), cutNote(error.message)));
+    this.part("error", error, () => error && errorBlock("Error", error));
     this.part("note", step.note, () => step.note && block("", "", h("p", "prose dim", step.note.text)));
     const small = [step.engine, step.tokens].filter(Boolean).join(" · ");
-    this.part("small", small, () => small && block("", "", h("p", "dim", small)));
+    this.part("small", small, () => small && block("", "", remark(small)));
   }
 }
 

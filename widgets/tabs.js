@@ -25,7 +25,7 @@ const LIT =
 class GraphTab {
   constructor(ui) {
     this.ui = ui;
-    this.said = h("p", "dim", "");
+    this.said = remark("");
     this.place = h("div", "graph");
     this.node = h("div", "", this.said, this.place);
   }
@@ -100,7 +100,7 @@ class RecordTab {
     this.box.addEventListener("scroll", () => this.draw());
     this.entry = h("pre", "entry");
     this.entry.hidden = true;
-    this.said = h("p", "dim", "");
+    this.said = remark("");
     this.node = h("div", "", this.said, this.box, this.entry);
   }
 
@@ -112,7 +112,7 @@ class RecordTab {
     const total = this.ui.view().seq;
     const first = Math.max(0, Math.floor(this.box.scrollTop / HEIGHT) - 10);
     const last = Math.min(total, first + Math.ceil((this.box.clientHeight || 400) / HEIGHT) + 20);
-    this.said.textContent = `${total.toLocaleString("en")} entries; press one to read it.`;
+    this.said.textContent = `${many(total)} entries; press one to read it.`;
     this.inner.style.height = `${total * HEIGHT}px`;
     const seen = `${first} ${last} ${this.answers}`;
     if (seen === this.seen) return;

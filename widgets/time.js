@@ -14,7 +14,7 @@ class Timeline {
     this.axis = h("div", "axis", h("span", "", "0"), h("span"));
     this.strip = has(h("div", "time"), { role: "group", "aria-label": "Timeline; arrow keys move from bar to bar, Enter opens the step" });
     this.strip.addEventListener("keydown", (event) => this.move(event));
-    this.table = h("details", "more", h("summary", "", "Timeline as a table"));
+    this.table = fold("more", "Timeline as a table");
     this.table.addEventListener("toggle", () => this.drawTable());
   }
 

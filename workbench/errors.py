@@ -299,13 +299,14 @@ class ToolDenied(ToolError):
 
 
 class ToolFailed(ToolError):
-    """The tool raised; `type` is the name of its exception's class."""
+    """The tool raised; `type` is the name of its exception's class, `trace` where it was raised."""
 
     code = "tool_failed"
 
-    def __init__(self, message: str, *, type: str = "Exception") -> None:
+    def __init__(self, message: str, *, type: str = "Exception", trace: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.type = type
+        self.trace = tuple(trace)
 
 
 class SandboxError(WorkbenchError):

@@ -44,6 +44,19 @@ def test_finish_stops_the_program_wherever_it_stands(agent, code, value):
     assert agent(code).run("go") == value
 
 
+def test_a_person_sees_where_a_tool_raised_and_the_model_does_not(agent, bench):
+    def fetch() -> None:
+        """Fetch."""
+        raise LookupError("no such city")
+
+    agent("fetch()", "finish(1)", tools=[fetch]).run("go")
+    (call,) = [entry.call for entry in bench.last.entries() if entry.kind == "tool_call" and entry.phase == "outcome"]
+    assert call.error.trace[0].endswith('in fetch: raise LookupError("no such city")')
+    told = "\n".join(said(bench.last))
+    assert "no such city" in told
+    assert "in fetch" not in told
+
+
 def test_nothing_after_finish_runs(agent):
     calls = []
 

@@ -490,6 +490,12 @@ def answered() -> list[AnyEntry]:
     return run.entries
 
 
+TRACE = (
+    'cell:7 in get_price: return history(symbol, days)[-1]["close"]',
+    '~/markets/prices.py:31 in history: raise ValueError(f"days must be positive, got {days}")',
+)
+
+
 def failed() -> list[AnyEntry]:
     """A reply without code, a tool that fails, then a model that cannot be reached."""
     run = Recorder()
@@ -504,7 +510,7 @@ def failed() -> list[AnyEntry]:
         0,
         {"symbol": "AAPL", "days": -1},
         ms=30,
-        error=ErrorInfo(code="tool_failed", type="ValueError", message="days must be positive, got -1"),
+        error=ErrorInfo(code="tool_failed", type="ValueError", message="days must be positive, got -1", trace=TRACE),
     )
     run.observe(block, 1, status="error", error={"type": "ValueError", "message": "days must be positive, got -1", "line": 1})
     exec_id = run.start("task_llm", 2)

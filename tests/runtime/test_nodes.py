@@ -242,6 +242,22 @@ def test_a_timeout_error_of_the_tasks_own_is_not_the_limit(bench):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
+def test_a_failed_task_says_where_its_own_code_raised(bench, is_async):
+    async def later(x):
+        return lambda_halved(x)
+
+    with pytest.raises(RunFailed, match="ZeroDivisionError") as caught:
+        wb.start(line(later if is_async else lambda_halved), 0, workbench=bench).result(5)
+    (error,) = [entry.result.error for entry in caught.value.run.entries() if entry.kind == "task_execution" and entry.phase == "finished"]
+    assert error.trace[-1].endswith("in lambda_halved: return 1 / x")
+    assert len(error.trace) == (2 if is_async else 1), "none of the runtime's own frames"
+
+
+def lambda_halved(x):
+    return 1 / x
+
+
+@pytest.mark.parametrize("is_async", [False, True])
 def test_a_plan_is_held_to_its_limit(bench, is_async):
     def slow(given):
         time.sleep(0.4)

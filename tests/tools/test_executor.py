@@ -425,6 +425,30 @@ async def test_secrets_in_an_exception_are_hidden_from_the_model(executor: ToolE
     assert CANARY not in record.model_dump_json()
 
 
+async def test_a_failed_call_keeps_where_the_tool_raised_without_any_value_or_secret(executor: ToolExecutor) -> None:
+    def inner(password: SecretStr) -> None:
+        raise ValueError("canary-in-code" + password.get_secret_value())
+
+    def outer(password: SecretStr) -> None:
+        inner(password)
+
+    executor.register(outer)
+    record = await executor.execute("outer", {"password": SecretStr("canary-in-code")})
+    assert record.error is not None
+    where = [line.rpartition("test_executor.py:")[2].split(maxsplit=1)[1] for line in record.error.trace]
+    assert where == ["in outer: inner(password)", 'in inner: raise ValueError("**********" + password.get_secret_value())']
+
+
+async def test_a_deep_recursion_keeps_the_innermost_frames(executor: ToolExecutor) -> None:
+    def dig(depth: int) -> int:
+        return 1 // depth + dig(depth - 1)
+
+    executor.register(dig)
+    record = await executor.execute("dig", {"depth": 100})
+    assert record.error is not None
+    assert len(record.error.trace) == 12
+
+
 async def test_a_very_long_exception_is_shortened(executor: ToolExecutor) -> None:
     def shout() -> None:
         raise ValueError("x" * 100_000)

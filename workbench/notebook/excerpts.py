@@ -74,14 +74,21 @@ class Excerpts:
         """A recorded error."""
         if error is None:
             return None
-        return {"type": self.line(error.type or error.code, 60), "message": self.text(error.message, step), "line": error.line}
+        kind, trace = self.line(error.type or error.code, 60), "\n".join(error.trace)
+        return {
+            "type": kind,
+            "message": self.text(error.message, step),
+            "line": error.line,
+            "trace": self.text(trace, step)["text"] if trace else "",
+        }
 
     def block_problem(self, error: object, step: StepItem) -> Problem | None:
         """The error a block of code ended with, as its output holds it."""
         if not isinstance(error, dict):
             return None
-        line, kind, message = error.get("line"), str(error.get("type", "")), str(error.get("message", ""))
-        return {"type": self.line(kind, 60), "message": self.text(message, step), "line": line if isinstance(line, int) else None}
+        at, kind, message = error.get("line"), str(error.get("type", "")), str(error.get("message", ""))
+        line = at if isinstance(at, int) else None
+        return {"type": self.line(kind, 60), "message": self.text(message, step), "line": line, "trace": ""}
 
     def _spend(self, characters: int, step: StepItem | None) -> None:
         self._room -= characters

@@ -132,7 +132,7 @@ def _request(asked: Request, detail: Detail) -> str:
 
 
 def _error(error: Problem, detail: Detail) -> Text:
-    words = problem_text({"type": error["type"], "message": detail.clip(error["message"]), "line": error["line"]})
+    words = problem_text({**error, "message": detail.clip(error["message"])})
     return {"text": words, "length": len(words), "cut": False}
 
 

@@ -56,6 +56,8 @@ class Problem(TypedDict):
     message: Text
     line: int | None
     """The 1-based line of the step's code."""
+    trace: str
+    """Where a person's own code raised it, a frame a line; empty where it was nobody's."""
 
 
 def clip(text: str, limit: int = FIELD) -> Text:

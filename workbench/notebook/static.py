@@ -128,7 +128,8 @@ def _call(call: Call, detail: Detail) -> str:
     if call["table"] is not None and detail.text >= ROOMY:
         came = f'<div class="out">{_rows(call["table"])}</div>'
     made = _e(call_text(call["tool"], detail.clip(call["args"])))
-    return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{came}{_cut(result) if result else ""}</li>'
+    more = _cut(result) if result else _trace(error)
+    return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{came}{more}</li>'
 
 
 def _rows(table: Table) -> str:
@@ -241,11 +242,17 @@ def _text_block(label: str, words: Text, kind: str = "") -> str:
 
 def _problem_block(label: str, error: Problem, detail: Detail) -> str:
     clipped = _clipped(error, detail)
-    return f'<div class="block error"><h4>{label}</h4><pre>{_e(problem_text(clipped))}</pre>{_cut(clipped["message"])}</div>'
+    return f'<div class="block error"><h4>{label}</h4><pre>{_e(problem_text(clipped))}</pre>{_cut(clipped["message"])}{_trace(error)}</div>'
+
+
+def _trace(error: Problem | None) -> str:
+    if error is None or not error["trace"]:
+        return ""
+    return f'<details class="more"><summary>Traceback</summary><pre>{_e(error["trace"])}</pre></details>'
 
 
 def _clipped(error: Problem, detail: Detail) -> Problem:
-    return {"type": error["type"], "message": detail.clip(error["message"]), "line": error["line"]}
+    return {**error, "message": detail.clip(error["message"])}
 
 
 def _badge(badge: Badge, shape: str = "") -> str:

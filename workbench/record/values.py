@@ -72,7 +72,7 @@ class Usage(Value):
 
 
 class ErrorInfo(Value):
-    """Why something failed, in a form that can be stored and shown: no traceback, no secrets."""
+    """Why something failed, in a form that can be stored and shown: no secrets."""
 
     code: str
     """A short stable name (`workbench.errors` lists them)."""
@@ -82,6 +82,8 @@ class ErrorInfo(Value):
     line: int | None = None
     """The 1-based line of sandbox code, when there is one."""
     retryable: bool = False
+    trace: tuple[Text, ...] = ()
+    """Where in a tool or node the exception was raised (`workbench.raised`). For people: a model gets the message alone."""
 
 
 class BlobRef(Value):

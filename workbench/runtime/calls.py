@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from workbench.errors import ReplayDivergence, StoreError, ToolDenied, ToolError, ToolFailed, ToolOutputInvalid, UnencodableValue, UserError
+from workbench.raised import trace
 from workbench.record.codec import digest
 from workbench.record.envelope import Links, Telemetry, ToolCallEntry
 from workbench.record.refs import TaskRef
@@ -123,7 +124,7 @@ class Calls:
         except UnencodableValue as error:
             outcome = {"error": error_info(ToolOutputInvalid(f"{call.tool}: {error}"))}
         except Exception as error:  # noqa: BLE001 - a call has an outcome, whatever it raises
-            outcome = {"error": error_info(ToolFailed(safe_text(error, ()), type=type(error).__name__))}
+            outcome = {"error": error_info(ToolFailed(safe_text(error, ()), type=type(error).__name__, trace=trace(error)))}
         except (KeyboardInterrupt, SystemExit) as error:
             # They mean "stop", whether a person or the tool itself says so; were they to reach the loop, it would end with them.
             life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")

@@ -10,6 +10,7 @@ from typing import Any
 from workbench.errors import NodeTimeout, RunStopped, StoreError, WorkbenchError
 from workbench.graph.edges import Edge
 from workbench.graph.nodes import Plan, PlanInput, Task
+from workbench.raised import trace
 from workbench.record.envelope import Links, PlanExecution, PlanResult, TaskExecution, TaskResult, Telemetry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload
@@ -251,7 +252,7 @@ def _settled(life: Lifetime, node: str, failure: BaseException) -> ErrorInfo:
             return ErrorInfo(code=failure.code, message=str(failure), type=type(failure).__name__)
     logger.info("node %s raised", node, exc_info=failure)
     kind = type(failure).__name__
-    return ErrorInfo(code="node_failed", message=f"{node} raised {kind}: {safe_text(failure, ())}", type=kind)
+    return ErrorInfo(code="node_failed", message=f"{node} raised {kind}: {safe_text(failure, ())}", type=kind, trace=trace(failure))
 
 
 def _being_cancelled() -> bool:

@@ -39,6 +39,7 @@ from workbench.errors import (
     UserError,
 )
 from workbench.loop import begun
+from workbench.raised import trace
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
@@ -212,7 +213,7 @@ class ToolExecutor:
             return outcome.value
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise error
-        raise ToolFailed(safe_text(error, hidden), type=type(error).__name__) from error
+        raise ToolFailed(safe_text(error, hidden), type=type(error).__name__, trace=trace(error, hidden)) from error
 
     async def _run(self, tool: Tool, ready: _Ready) -> Outcome:
         positional, named = ready
@@ -285,6 +286,7 @@ def error_info(error: Exception) -> ErrorInfo:
         code=getattr(error, "code", "tool_error"),
         message=str(error),
         type=error.type if isinstance(error, ToolFailed) else None,
+        trace=error.trace if isinstance(error, ToolFailed) else (),
         retryable=getattr(error, "retryable", False),
     )
 
