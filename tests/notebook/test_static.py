@@ -103,7 +103,7 @@ def test_every_form_says_how_the_run_stands_in_words(name: str) -> None:
 
 def test_where_a_tool_raised_is_one_click_away() -> None:
     html = static_html(view_of("failed"))
-    assert "<details class=\"more\"><summary>Traceback</summary><pre>cell:7 in get_price: " in html
+    assert '<details class="more"><summary>Traceback</summary><pre>cell:7 in get_price: ' in html
     assert html.count("Traceback") == 1, "the model's failure is nobody's code"
 
 
