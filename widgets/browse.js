@@ -1,6 +1,6 @@
 /**
- * The runs of a store as a table that can be searched: what is found is found in the page, what is opened or compared is drawn by the
- * kernel below. Joined to dom.js.
+ * The runs of a store as a table that can be searched: what is found is found in the page; what is opened, compared or forked is drawn by
+ * the kernel below. Joined to dom.js.
  */
 const SHOWN = 200;
 
@@ -19,17 +19,21 @@ function choice(words, all) {
 }
 
 function render({ model, el }) {
-  const root = h("section", "wb-run");
+  const root = h("section", "wb-run wb-runs");
   const chosen = new Set();
   const search = has(h("input", ""), { type: "search", placeholder: "words of the task, an id" });
   const status = h("span", "");
   const notice = has(h("p", "notice"), { role: "status" });
   const body = h("tbody", "");
+  const since = has(h("input", ""), { type: "date" });
+  const until = has(h("input", ""), { type: "date" });
+  const least = has(h("input", ""), { type: "number", min: 0, step: "any", placeholder: "any" });
   const compare = button("", "Compare", () => model.send({ compare: [...chosen] }));
+  const fork = button("", "Fork…", () => model.send({ fork: [...chosen][0] }));
   const refresh = button("", "Refresh", () => model.send({ refresh: true }));
-  const columns = ["", "Run", "Status", "Model", "Started", "Took", "Steps", "Calls", "Cost"];
+  const columns = ["", "Run", "Status", "Model", "Started, UTC", "Took", "Steps", "Calls", "Cost"];
   const head = h("tr", "");
-  columns.forEach((name, at) => head.append(has(h("th", at > 4 ? "num" : "", name || h("span", "sep", "compare")), { scope: "col" })));
+  columns.forEach((name, at) => head.append(has(h("th", at > 4 ? "num" : "", name || h("span", "sep", "choose")), { scope: "col" })));
   let filters = {};
 
   function build() {
@@ -50,6 +54,9 @@ function render({ model, el }) {
       field("Status", filters.status),
       field("Model", filters.model),
       field("Tool", filters.tools),
+      field("From", since),
+      field("To", until),
+      field("Cost from $", least),
     );
     draw();
   }
@@ -59,21 +66,30 @@ function render({ model, el }) {
     const rows = model.get("rows");
     const fits = (row) =>
       words.every((word) => `${row.id} ${row.title}`.toLowerCase().includes(word)) &&
-      Object.entries(filters).every(([name, select]) => !select.value || [row[name]].flat().includes(select.value));
+      Object.entries(filters).every(([name, select]) => !select.value || [row[name]].flat().includes(select.value)) &&
+      (!since.value || row.started >= since.value) &&
+      (!until.value || row.started.slice(0, 10) <= until.value) &&
+      row.usd >= Number(least.value);
     const found = rows.filter(fits);
     body.replaceChildren(...found.slice(0, SHOWN).map(line));
     const more = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
     status.textContent = `${found.length} of ${rows.length} runs${more}`;
+    press();
+  }
+
+  /** What is done with the runs that are ticked. */
+  function press() {
     compare.disabled = chosen.size !== 2;
+    fork.disabled = chosen.size !== 1;
   }
 
   function line(row) {
-    const tick = has(h("input", ""), { type: "checkbox", "aria-label": `compare run ${row.id.slice(0, 8)}` });
+    const tick = has(h("input", ""), { type: "checkbox", "aria-label": `choose run ${row.id.slice(0, 8)}` });
     tick.checked = chosen.has(row.id);
     tick.addEventListener("change", () => {
       if (tick.checked) chosen.add(row.id);
       else chosen.delete(row.id);
-      compare.disabled = chosen.size !== 2;
+      press();
     });
     const open = button("open", row.title || row.id.slice(0, 8), () => model.send({ open: row.id }));
     open.title = `Open run ${row.id}`;
@@ -89,7 +105,7 @@ function render({ model, el }) {
   }
 
   const bar = h("div", "filters");
-  search.addEventListener("input", draw);
+  for (const input of [search, since, until, least]) input.addEventListener("input", draw);
   const told = () => (notice.textContent = model.get("notice"));
   model.on("change:rows", build);
   model.on("change:notice", told);
@@ -97,7 +113,7 @@ function render({ model, el }) {
   root.append(
     h("div", "head", h("h3", "", "Runs")),
     bar,
-    h("div", "found", status, compare, refresh),
+    h("div", "found", status, compare, fork, refresh),
     h("div", "scroll", h("table", "runs", h("thead", "", head), body)),
     notice,
   );

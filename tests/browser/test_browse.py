@@ -27,7 +27,8 @@ HOST = pages.HOST.replace("view: data.view, delta: {}, notice: {}", 'rows: data.
 def row(number: int, title: str, **more: Any) -> dict[str, Any]:
     status = STATES[number % 6]
     model = ("openai:gpt-5-mini", "ollama:llama")[number % 2]
-    shown = {"model": model, "started": "2026-11-20 10:00", "took": "3.2 s", "steps": 3, "calls": 2, "cost": "$0.01"}
+    started = f"2026-11-{1 + number % 30:02} 10:00"
+    shown = {"model": model, "started": started, "took": "3.2 s", "steps": 3, "calls": 2, "cost": f"${number / 100}", "usd": number / 100}
     made = {"id": f"{number:08x}-0000", "title": title, "status": status, "badge": BADGES[status], "tools": ["send"] * (number % 3 == 0)}
     return made | shown | more
 
@@ -59,15 +60,40 @@ def test_runs_are_found_by_words_status_model_and_tool(browser: Browser) -> None
     page.close()
 
 
+def test_runs_are_found_by_day_and_cost(browser: Browser) -> None:
+    page = table(browser)
+    page.get_by_label("From", exact=True).fill("2026-11-11")
+    expect(page.get_by_text("20 of 30 runs")).to_be_visible()
+    page.get_by_label("To", exact=True).fill("2026-11-20")
+    expect(page.get_by_text("10 of 30 runs")).to_be_visible()
+    page.get_by_label("Cost from $").fill("0.15")
+    expect(page.get_by_text("5 of 30 runs")).to_be_visible()
+    page.get_by_label("Cost from $").fill("")
+    expect(page.get_by_text("10 of 30 runs")).to_be_visible()
+    page.close()
+
+
+def test_one_run_is_forked(browser: Browser) -> None:
+    page = table(browser)
+    fork = page.get_by_role("button", name="Fork…")
+    expect(fork).to_be_disabled()
+    page.get_by_label("choose run 00000001").check()
+    fork.click()
+    page.get_by_label("choose run 00000004").check()
+    expect(fork).to_be_disabled()
+    assert page.evaluate("host.sent") == [{"fork": "00000001-0000"}]
+    page.close()
+
+
 def test_a_run_is_opened_and_two_are_compared_by_keyboard(browser: Browser) -> None:
     page = table(browser)
     compare = page.get_by_role("button", name="Compare")
     expect(compare).to_be_disabled()
-    page.get_by_label("compare run 00000001").focus()
+    page.get_by_label("choose run 00000001").focus()
     page.keyboard.press("Space")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.get_by_label("compare run 00000004").focus()
+    page.get_by_label("choose run 00000004").focus()
     page.keyboard.press("Space")
     expect(compare).to_be_enabled()
     compare.press("Enter")

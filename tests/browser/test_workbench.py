@@ -1,4 +1,4 @@
-"""In JupyterLab: a tool is tried by hand, a block of code is changed before it runs, and runs are found, opened and compared."""
+"""In JupyterLab: a tool is tried by hand, a block of code is changed before it runs, and runs are found, opened, compared and forked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 SETUP = """import workbench as wb
 %load_ext workbench
 model = wb.models.Scripted(["```python\\nx = double(n=1)\\nprint(x)\\n```", "```python\\nfinish(x)\\n```"])"""
-TOOL = '''%%tool
+TOOL = '''%%tool --idempotent
 def double(n: int, loud: bool = False) -> str:
     """Double a number.
 
@@ -33,7 +33,7 @@ def notebook(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
         yield page
 
 
-def test_a_tool_is_tried_code_is_changed_and_runs_are_compared(notebook: NotebookPage) -> None:
+def test_a_tool_is_tried_code_is_changed_and_runs_are_compared_and_forked(notebook: NotebookPage) -> None:
     page = notebook.page
     notebook.run_cell(0)
     notebook.done(0)
@@ -72,6 +72,15 @@ def test_a_tool_is_tried_code_is_changed_and_runs_are_compared(notebook: Noteboo
     table.get_by_role("button", name="Double it again").click()
     expect(page.locator(".jp-OutputArea section h3", has_text="Double it again").last).to_be_visible(timeout=20_000)
 
+    page.get_by_role("button", name="Refresh", exact=True).click()
+    table.get_by_role("checkbox").last.uncheck()
+    page.get_by_role("button", name="Fork…").click()
+    expect(page.get_by_text("Nothing before it is done again.")).to_be_visible(timeout=20_000)
+    page.get_by_label("Code", exact=True).fill("finish(double(n=50, loud=True))")
+    page.get_by_role("button", name="Fork", exact=True).click()
+    expect(page.locator(".wb-run .answer").last).to_contain_text("100!", timeout=20_000)
+    notebook.shot("run-forked")
+
     notebook.run_cell(5)
     notebook.done(5)
-    assert "".join(notebook.outputs(5)[0]["text"]) == "10 2\n"
+    assert "".join(notebook.outputs(5)[0]["text"]) == "10 3\n"

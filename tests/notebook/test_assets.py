@@ -7,13 +7,18 @@ import re
 import pytest
 
 from workbench.errors import ConfigurationError
-from workbench.notebook.assets import LIVE, ROOT_CLASS, SCRIPTS, STATIC, asset, scoped_css, small_css, small_js
+from workbench.notebook.assets import BROWSE, LIVE, ROOT_CLASS, SCRIPTS, STATIC, asset, scoped_css, small_css, small_js
 
 
 def test_the_script_is_at_most_30_kb_and_the_style_of_a_saved_view_10() -> None:
     assert len(small_js().encode()) <= 30 * 1024
     assert len(small_css(STATIC).encode()) <= 10 * 1024
     assert len(small_css(STATIC, LIVE).encode()) <= 14 * 1024
+
+
+def test_the_table_of_runs_does_not_style_the_runs_below_it() -> None:
+    rules = re.sub(r"\{[^{}]*\}", "", small_css(BROWSE))
+    assert re.fullmatch(r"\.wb-run\.wb-runs\{[^{}]*\}", rules)
 
 
 def test_the_small_script_has_every_line_that_does_something() -> None:

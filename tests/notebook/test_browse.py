@@ -10,8 +10,11 @@ import workbench as wb
 from tests.notebook.kernel import Kernel
 from tests.notebook.sample_run import SAMPLES
 from tests.notebook.test_magics import usage_error
+from tests.runtime.graphs import line
+from workbench.errors import EffectsRepeat, UserError
 from workbench.notebook.browse import RunBrowser, rows
 from workbench.notebook.comparison import compared
+from workbench.notebook.forking import ForkForm
 from workbench.notebook.trying import TryTool
 from workbench.notebook.view import RunView
 
@@ -21,6 +24,7 @@ def bench(current_bench):
     return current_bench
 
 
+@wb.tool(idempotent=True)
 def look(key: str) -> str:
     """Look."""
     return key
@@ -54,17 +58,99 @@ def test_a_row_says_what_a_run_was_and_which_tools_it_called(two):
 def test_presses_open_and_compare_and_what_goes_wrong_is_said(two):
     done = []
 
-    def open_run(run_id):
-        done.append(wb.open(run_id).id)
-
-    browser = RunBrowser(open_run=open_run, compare=lambda left, right: done.append((left, right)))
+    browser = RunBrowser(
+        open_run=lambda run: done.append(run.id),
+        compare=lambda left, right: done.append((left.id, right.id)),
+        fork=lambda run: done.append(["fork", run.id]),
+    )
     browser._from_page(None, {"open": two[0]}, None)
     browser._from_page(None, {"compare": two}, None)
     browser._from_page(None, {"compare": [two[0]]}, None)
     browser._from_page(None, "nonsense", None)
-    assert done == [two[0], (two[0], two[1])]
+    browser._from_page(None, {"fork": two[1]}, None)
+    assert done == [two[0], (two[0], two[1]), ["fork", two[1]]]
     browser._from_page(None, {"open": "ffff"}, None)
     assert "there is no run 'ffff'" in browser.table.notice
+
+
+@pytest.fixture
+def form(bench):
+    """The form for a run of two steps, whose second calls a tool, and what it has begun."""
+    replies = ["```python\nx = 1\n```", "```python\nfinish(look('a'))\n```"]
+    agent = wb.Agent(wb.models.Scripted(replies), tools=[look], workbench=bench)
+    agent.run("look at it")
+    run = bench.last
+    begun, drawn = [], []
+
+    def fork(run, *, confirm, **changes):
+        begun.append({name: value for name, value in changes.items() if value is not None})
+        return run.fork(confirm=confirm, **{name: value for name, value in changes.items() if value is not None})
+
+    form = ForkForm(run, fork=fork, show=drawn.append)
+    form.begun, form.drawn = begun, drawn
+    yield form
+    agent.close()
+
+
+def test_the_form_of_a_fork_holds_what_was_and_gives_what_was_changed(form):
+    assert [label for label, _ in form.step.options] == ["1 · x = 1", "2 · finish(look('a'))"]
+    assert (form.step.value, form.code.value, form.prompt.value) == (2, "finish(look('a'))", "look at it")
+    assert set(form.changes().values()) == {None}
+    form.code.value = "finish(look('b'))"
+    form.begin()
+    (fork,) = form.drawn
+    assert form.begun == [{"step": 2, "code": "finish(look('b'))"}]
+    assert fork.result(10) == "b"
+    assert f"run {fork.id[:8]} has begun" in form.came.value
+
+
+def test_the_form_of_a_fork_gives_a_call_another_result_or_says_what_is_wrong_with_it(form):
+    form.call.value = 0
+    assert form.result.value == '"a"'
+    form.result.value = "b"
+    form.begin()
+    assert "is to be JSON" in form.came.value
+    assert form.drawn == []
+    form.result.value = '"<b>"'
+    form.begin()
+    assert form.drawn[0].result(10) == "<b>"
+    form.step.value = 1
+    assert (form.call.options, form.result.disabled, form.code.value) == ((("no calls", -1),), True, "x = 1")
+
+
+def test_a_fork_that_repeats_effects_is_begun_by_a_second_press(form):
+    asked = []
+
+    def fork(run, *, confirm, **changes):
+        asked.append(confirm)
+        if not confirm:
+            raise EffectsRepeat(["pay(amount=<3>)"])
+        return run
+
+    form._fork = fork
+    form.begin()
+    assert "pay(amount=&lt;3&gt;)" in form.came.value
+    assert (form.press.description, form.press.disabled, form.drawn) == ("Fork all the same", False, [])
+    form.begin()
+    assert (asked, len(form.drawn), form.press.description) == ([False, True], 1, "Fork")
+
+
+def test_another_step_has_to_be_confirmed_anew(form):
+    form._fork = lambda run, **_: (_ for _ in ()).throw(EffectsRepeat(["pay()"]))
+    form.begin()
+    form.step.value = 1
+    assert form.press.description == "Fork"
+
+
+def test_a_run_without_steps_has_no_form(bench):
+    run = wb.start(line(lambda_one), workbench=bench)
+    run.result(10)
+    with pytest.raises(UserError, match=r"fork\(at="):
+        ForkForm(run, fork=None, show=None)
+
+
+def lambda_one(x):
+    return 1
 
 
 def test_a_run_compared_with_itself_is_the_same():

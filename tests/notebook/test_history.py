@@ -79,6 +79,17 @@ def test_a_fork_runs_the_cells_code_in_place_of_the_step(paying: Kernel) -> None
     assert paying.value("wb.frames.runs(run=other)['forked_from'][0] == run.id") is True
 
 
+def test_a_fork_takes_another_result_and_without_a_step_a_form_that_needs_a_page(paying: Kernel) -> None:
+    paying.run("asks('pay'); run.pending[0].approve(); run.result(); clerk = wb.models.Scripted([], name='clerk')").done()
+    magic = "get_ipython().run_line_magic('fork', run.id + ' %s')"
+    assert "--step 1" in usage_error(paying.run(magic % ""))
+    assert "say which step" in usage_error(paying.run(magic % "--prompt more"))
+    assert "by their place" in usage_error(paying.run(magic % "--step 1 --result 7"))
+    paying.run("other_result = '{\"0\": 40}'").done()
+    paying.run("get_ipython().run_line_magic('fork', f\"{run.id} --step 1 --result '{other_result}' -o other\")").done()
+    assert paying.value("(other.result(10), run.value, paid)") == (40, 3, [3])
+
+
 def test_a_playback_calls_nothing_and_needs_a_page(paying: Kernel) -> None:
     paying.run("asks('pay'); run.pending[0].approve(); run.result()").done()
     assert "needs a page" in usage_error(paying.run("get_ipython().run_line_magic('replay', run.id)"))

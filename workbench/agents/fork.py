@@ -8,7 +8,8 @@ for a re-run the recorded replies of the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from workbench.agents.codeact import CODEACT, FINISH
 from workbench.agents.prompt import with_tools
@@ -29,6 +30,29 @@ from workbench.tools.tool import Tool
 Model = str | ModelClient | Callable[..., str]
 
 
+class Turn(NamedTuple):
+    """One step of an agent's run, with what a fork may say otherwise."""
+
+    entries: Sequence[AnyEntry]
+    code: str | None
+    """What its reply asked to run; None for a reply in words."""
+    calls: Sequence[ToolCallEntry]
+    """The calls that its code made and that have ended."""
+
+
+def turns(entries: Sequence[AnyEntry]) -> list[Turn]:
+    """The steps of an agent's run, in order; none where it is the run of another graph."""
+    starts = [place for place, entry in enumerate(entries) if isinstance(entry, TaskExecution) and _is(entry, "task_llm", "started")]
+    return [_turn(entries[start:end]) for start, end in pairwise([*starts, len(entries)])]
+
+
+def _turn(within: Sequence[AnyEntry]) -> Turn:
+    plan = _dispatch(within)
+    args = plan.result.next_tasks[0].args if plan is not None and plan.result.next_tasks else None
+    asked = decode_value(args.inline) if args is not None and args.blob is None else {}
+    return Turn(within, asked.get("code") if isinstance(asked, dict) else None, _ended_calls(within))
+
+
 def cut(
     entries: Sequence[AnyEntry],
     *,
@@ -47,18 +71,18 @@ def cut(
     """
     if code is not None and result is not None:
         raise UserError("give code= or result=, not both: other code makes other calls")
-    turns = [entry.seq for entry in entries if isinstance(entry, TaskExecution) and _is(entry, "task_llm", "started")]
+    steps = turns(entries)
     if step is None and (result is None or not all(isinstance(call, str) for call in result)):
         step = 1 if prompt is not None and code is None and result is None else None
         if step is None:
             raise UserError("say at which step: fork(step=…, …)")
-    if step is not None and not 1 <= step <= len(turns):
-        raise UserError(f"the run has {len(turns)} steps; there is no step {step}")
-    within = entries if step is None else entries[turns[step - 1] - 1 : turns[step] - 1 if step < len(turns) else len(entries)]
+    if step is not None and not 1 <= step <= len(steps):
+        raise UserError(f"the run has {len(steps)} steps; there is no step {step}")
+    within = entries if step is None else steps[step - 1].entries
     told: dict[str, Any] = {"step": step}
     edits: dict[int, Edit] = {}
     if code is not None:
-        plan = next((entry for entry in within if isinstance(entry, PlanExecution) and entry.header.name == "plan_dispatch"), None)
+        plan = _dispatch(within)
         if plan is None:
             raise UserError(f"step {step} has no reply whose code could be replaced; fork without code= to take the turn again")
         seq, told["code"] = plan.seq, code
@@ -68,7 +92,7 @@ def cut(
         seq, told["result"] = max(edits), {str(call): encode_value(value) for call, value in result.items()}
     else:
         assert step is not None
-        seq = turns[step - 1] - 1
+        seq = within[0].seq - 1
     if prompt is not None:
         edits |= _prompt(entries, prompt)
         told["prompt"] = prompt
@@ -183,8 +207,16 @@ def _is(entry: TaskExecution, name: str, phase: str) -> bool:
     return (entry.header.name, entry.phase) == (name, phase)
 
 
+def _dispatch(within: Sequence[AnyEntry]) -> PlanExecution | None:
+    return next((entry for entry in within if isinstance(entry, PlanExecution) and entry.header.name == "plan_dispatch"), None)
+
+
+def _ended_calls(within: Sequence[AnyEntry]) -> list[ToolCallEntry]:
+    return [entry for entry in within if isinstance(entry, ToolCallEntry) and entry.phase == "outcome"]
+
+
 def _call(within: Sequence[AnyEntry], call: int | str) -> ToolCallEntry:
-    outcomes = [entry for entry in within if isinstance(entry, ToolCallEntry) and entry.phase == "outcome"]
+    outcomes = _ended_calls(within)
     found = next((entry for entry in outcomes if call in (entry.header.exec_id, entry.call.ordinal)), None)
     if found is None:
         known = ", ".join(f"{entry.call.ordinal} ({entry.call.tool})" for entry in outcomes) or "none"

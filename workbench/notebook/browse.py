@@ -1,4 +1,4 @@
-"""The run browser: the runs of a store in a table that can be searched, opened and compared."""
+"""The run browser: the runs of a store in a table that can be searched, opened, compared and forked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import traitlets
 from IPython.display import clear_output
 
 from workbench import frames
+from workbench.current import current
 from workbench.errors import WorkbenchError
 from workbench.notebook import shown
 from workbench.notebook.assets import BROWSE, STATIC, small_css, small_js
 from workbench.notebook.wire import BADGES
+from workbench.runtime.run import Run
 from workbench.visible import visible
 
 RUNS = 2_000
@@ -36,14 +38,15 @@ class RunTable(anywidget.AnyWidget):
 
 
 class RunBrowser:
-    """The table, and below it what was opened: a run's view, or two runs side by side."""
+    """The table, and below it what was opened: a run's view, two runs side by side, or the form that forks one."""
 
-    def __init__(self, *, open_run: Callable[[str], None], compare: Callable[[str, str], None]) -> None:
+    def __init__(self, *, open_run: Callable[[Run], None], compare: Callable[[Run, Run], None], fork: Callable[[Run], None]) -> None:
         self.table = RunTable(rows=rows())
         self.below = ipywidgets.Output()
         self.widget = ipywidgets.VBox([self.table, self.below])
         self._open_run = open_run
         self._compare = compare
+        self._fork = fork
         self.table.on_msg(self._from_page)
 
     def _from_page(self, _widget: Any, message: Any, _buffers: Any) -> None:
@@ -52,18 +55,21 @@ class RunBrowser:
         try:
             match message:
                 case {"open": str(run_id)}:
-                    self._draw(lambda: self._open_run(run_id))
+                    self._draw(self._open_run, run_id)
                 case {"compare": [str(left), str(right)]}:
-                    self._draw(lambda: self._compare(left, right))
+                    self._draw(self._compare, left, right)
+                case {"fork": str(run_id)}:
+                    self._draw(self._fork, run_id)
                 case {"refresh": True}:
                     self.table.rows = rows()
         except WorkbenchError as error:
             self.table.notice = visible(str(error))
 
-    def _draw(self, draw: Callable[[], None]) -> None:
+    def _draw(self, draw: Callable[..., None], *run_ids: str) -> None:
+        runs = [current().open(run_id) for run_id in run_ids]
         with self.below:
             clear_output(wait=True)
-            draw()
+            draw(*runs)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -85,6 +91,7 @@ def _row(run: Any, tools: list[str]) -> dict[str, Any]:
         "took": "" if pd.isna(run.duration_s) else shown.duration_text(run.duration_s * 1000),
         "steps": int(run.model_calls or run.tasks),
         "calls": int(run.tool_calls),
+        "usd": float(run.cost_usd or 0),
         "cost": cost + (" + unpriced" if cost and run.unpriced else "unpriced" if run.unpriced else ""),
         "tools": [shown.line_of(str(tool), 60) for tool in tools],
     }

@@ -17,7 +17,6 @@ from workbench.errors import UnknownRun, UserError
 from workbench.notebook.session import NotebookSession
 from workbench.runtime.pending import Pending
 from workbench.runtime.run import Run
-from workbench.tools.tool import Tool
 
 T = TypeVar("T")
 
@@ -85,16 +84,18 @@ class HistoryMagics(Magics):
     @no_var_expand
     @magic_arguments()
     @argument("run", help="a run's id, or a beginning of it")
-    @argument("--step", type=int, required=True, help="the agent's step that is taken again")
+    @argument("--step", type=int, help="the agent's step that is taken again (default: a form asks)")
     @argument("--prompt", help="go on as if the task had been this text, in quotes")
+    @argument("--result", help="what calls of the step gave instead, as JSON in quotes; the first is 0: '{\"0\": 20.5}'")
     @argument("-m", "--model", help="provider:name, or a variable that holds a model (default: the run's own)")
     @argument("--confirm", action="store_true", help="what has happened after the point and is not idempotent may happen again")
     @argument("-o", "--output", help="a variable that is bound to the new run")
     @line_cell_magic
-    def fork(self, line: str, cell: str | None = None) -> Run:
+    def fork(self, line: str, cell: str | None = None) -> Run | None:
         """Begin a new run with what another has recorded, and go on live from one of its steps. The other run stays as it is.
 
-        As `%%fork`, the cell's text is the code that the step runs instead of what the model wrote.
+        Without a step, a form asks for it and for what is to be changed. As `%%fork`, the cell's text is the code that the step runs in the
+        place of what the model wrote.
 
             %%fork 4f21a0c3 --step 3 -o corrected
             rows = rows[:10]
@@ -102,22 +103,18 @@ class HistoryMagics(Magics):
         """
         return _checked(lambda: self._forked(parse_argstring(self.fork, line), cell))
 
-    def _forked(self, args: Any, code: str | None) -> Run:
+    def _forked(self, args: Any, code: str | None) -> Run | None:
         run = current().open(args.run)
-        objects: dict[str, Any] = {} if args.model is None else {"model": self._variables.get(args.model, args.model)}
-        if tools := self._tools_of(run):
-            objects["tools"] = tools
-        begun = run.fork(step=args.step, code=code, prompt=_unquoted(args.prompt), confirm=args.confirm, **objects)
+        changes = {"code": code, "prompt": _unquoted(args.prompt), "result": _by_call(_json(args.result, "--result"))}
+        if args.step is None:
+            if any(value is not None for value in changes.values()):
+                raise UserError(f"say which step is taken again: %fork {run.id[:8]} --step 1")
+            self._session.fork_form(run)
+            return None
+        begun = self._session.fork(run, model=args.model, step=args.step, confirm=args.confirm, **changes)
         if args.output is not None:
             self._variables[args.output] = begun
         return begun
-
-    def _tools_of(self, run: Run) -> list[Any]:
-        """The run's tools, as far as the notebook has them: of its `%%tool` cells, or in variables."""
-        manifest = run.state.manifest
-        names = [tool["name"] for tool in manifest.resources["tools"]] if manifest is not None else []
-        here = [self._session.tools.get(name, self._variables.get(name)) for name in names]
-        return [tool for tool in here if callable(tool) or isinstance(tool, Tool)]
 
 
 def _found(args: Any) -> pd.DataFrame:
@@ -135,7 +132,7 @@ def _found(args: Any) -> pd.DataFrame:
 
 def _decide(args: Any) -> None:
     pending = _pending(args.run, args.number)
-    value, note = _json(args.value), _unquoted(args.note)
+    value, note = _json(args.value, "--value"), _unquoted(args.note)
     kind = pending.request.kind
     if args.reject:
         pending.stop(note=note, actor="notebook") if kind == "pause" else pending.reject(note, actor="notebook")
@@ -178,13 +175,22 @@ def _pending(run_id: str | None, number: int) -> Pending:
     return asked[number - 1]
 
 
-def _json(text: str | None) -> Any:
+def _by_call(results: Any) -> dict[int | str, Any] | None:
+    """Results by call: its place in the step, or its id."""
+    if results is None:
+        return None
+    if not isinstance(results, dict):
+        raise UserError("--result says which calls gave what, by their place, of which the first is 0: '{\"0\": 20.5}'")
+    return {int(call) if call.isdecimal() else call: value for call, value in results.items()}
+
+
+def _json(text: str | None, option: str) -> Any:
     if text is None:
         return None
     try:
         return json.loads(_unquoted(text) or "")
     except ValueError as error:
-        raise UserError(f"--value is JSON, such as '{{\"amount\": 10}}' or '\"yes\"'; {text!r} is not: {error}") from error
+        raise UserError(f"{option} is JSON, such as '{{\"amount\": 10}}' or '\"yes\"'; {text!r} is not: {error}") from error
 
 
 def _unquoted(text: str | None) -> str | None:

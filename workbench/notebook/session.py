@@ -26,6 +26,7 @@ from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.comparison import compared
 from workbench.notebook.drawing import Drawing
 from workbench.notebook.filling import filled, told, variables
+from workbench.notebook.forking import ForkForm
 from workbench.notebook.options import AgentOptions, ToolOptions
 from workbench.notebook.pages import Pages
 from workbench.notebook.playback import played
@@ -160,6 +161,13 @@ class NotebookSession:
         self._needs_a_page("an interactive view needs a page to be drawn in; run.show() draws the run as it stands in the record")
         self._watch(self._draw(run, interactive=True), keep=True)
 
+    def _show_below(self, run: Run) -> None:
+        """Draw a run inside another widget: what is displayed there cannot be replaced later, so a run that goes on stays interactive."""
+        if run.live or run.status in GOING_ON:
+            self.view(run)
+        else:
+            self.show(run)
+
     def compare(self, left: Run, right: Run) -> None:
         """Draw two runs side by side."""
         display(compared(_view_of(left), _view_of(right)), raw=True)
@@ -174,6 +182,37 @@ class NotebookSession:
         self._needs_a_page(f"a form needs a page to be drawn in; in code, {name}(…) is the function itself")
         display(TryTool(tool))
 
+    def fork(self, run: Run, *, model: str | None, **changes: Any) -> Run:
+        """Begin a run anew from one of its steps, with the tools and the model that the notebook has under their names."""
+        loop = asyncio.get_running_loop() if _loop_is_running() else None
+        tools = [_on_loop(Tool.of(tool), loop) for tool in self._tools_of(run)]
+        objects: dict[str, Any] = {"tools": tools} if tools else {}
+        client = self._model_of(run) if model is None else self._ip.user_ns.get(model, model)
+        return run.fork(**changes, **objects, **({} if client is None else {"model": client}))
+
+    def fork_form(self, run: Run) -> None:
+        """Open the form that begins a run anew from one of its steps.
+
+        Raises:
+            UserError: the run is no agent's, or there is no page to show the form in.
+        """
+        self._needs_a_page(f"a form needs a page to be drawn in; say the step: %fork {run.id[:8]} --step 1")
+        display(ForkForm(run, fork=self.fork, show=self._show_below))
+
+    def _model_of(self, run: Run) -> ModelClient | None:
+        """A run's model, where the notebook has it, as it has one that is no service and cannot be made from its name."""
+        name = (run.state.manifest.resources.get("model") or {}).get("name") if run.state.manifest is not None else None
+        # Asked of the class first: looking at any object of the notebook might run its code.
+        clients = [value for value in (self._model, *self._ip.user_ns.values()) if hasattr(type(value), "complete")]
+        return next((client for client in clients if isinstance(client, ModelClient) and client.name == name), None)
+
+    def _tools_of(self, run: Run) -> list[Any]:
+        """A run's tools, as far as the notebook has them: of its `%%tool` cells, or in variables."""
+        manifest = run.state.manifest
+        names = [tool["name"] for tool in manifest.resources.get("tools", [])] if manifest is not None else []
+        here = [self.tools.get(name, self._ip.user_ns.get(name)) for name in names]
+        return [tool for tool in here if callable(tool) or isinstance(tool, Tool)]
+
     def browse(self) -> None:
         """Open the run browser.
 
@@ -181,10 +220,7 @@ class NotebookSession:
             UserError: there is no page to show it in.
         """
         self._needs_a_page("the run browser needs a page to be drawn in; %runs lists the runs as a DataFrame")
-        display(RunBrowser(open_run=lambda run_id: self.show(current().open(run_id)), compare=self._compare_ids).widget)
-
-    def _compare_ids(self, left: str, right: str) -> None:
-        self.compare(current().open(left), current().open(right))
+        display(RunBrowser(open_run=self._show_below, compare=self.compare, fork=self.fork_form).widget)
 
     def play(self, run: Run, speed: float) -> None:
         """Show a stored run as if it happened now; nothing is run, called or asked again.
