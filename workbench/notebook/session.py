@@ -188,7 +188,9 @@ class NotebookSession:
         tools = [_on_loop(Tool.of(tool), loop) for tool in self._tools_of(run)]
         objects: dict[str, Any] = {"tools": tools} if tools else {}
         client = self._model_of(run) if model is None else self._ip.user_ns.get(model, model)
-        return run.fork(**changes, **objects, **({} if client is None else {"model": client}))
+        if client is not None:
+            objects["model"] = client
+        return run.fork(**changes, **objects)
 
     def fork_form(self, run: Run) -> None:
         """Open the form that begins a run anew from one of its steps.
