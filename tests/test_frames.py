@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from datetime import timedelta
 from decimal import Decimal
 
@@ -245,6 +246,19 @@ def test_a_frame_longer_than_a_batch_is_whole(empty, monkeypatch):
     monkeypatch.setattr(reading, "BATCH", 3)
     wb.start(GRAPH, "one", tools=[add, bad]).result(5)
     assert list(wb.frames.events().seq) == list(range(1, len(wb.runs()[0].entries()) + 1))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_after_a_frame_as_it_was_before_even_if_it_fails(filled, enabled):
+    if not enabled:
+        gc.disable()
+    try:
+        wb.frames.executions()
+        with pytest.raises(ValueError, match="when"):
+            wb.frames.events(since="when")
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
 
 
 def test_messages_are_counted_from_0_in_each_conversation(filled):

@@ -116,8 +116,9 @@ class StateStore(Protocol):
         ...
 
     def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
-        """The headers of entries without what they say: rows of these columns, in batches, in the order of `read`. Names are those of
-        `workbench.record.entries.COLUMNS`, and `lifetime_id`, `seq`, `hash` and `size`, the number of stored bytes."""
+        """The headers of entries: rows of these columns, in batches, in the order of `read`. Names are those of
+        `workbench.record.entries.COLUMNS`, and `lifetime_id`, `seq`, `hash`, `data`, the stored bytes, and `size`, their number. Of a store
+        that decrypts, `data` is what they say in the clear, or the error that says why it cannot be read."""
         ...
 
     async def statistics(self, query: Query) -> Statistics:

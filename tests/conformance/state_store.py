@@ -451,13 +451,13 @@ class StateStoreSuite:
         with pytest.raises(RecordCorrupt, match="was pruned"):
             await store.append(tasks(A, 1), epochs)
 
-    async def test_columns_are_those_of_the_entries_without_what_they_say(self, store, epochs):
+    async def test_columns_are_those_of_the_entries(self, store, epochs):
         await store.append([*tasks(A, 3), *tasks(B, 2)], epochs)
-        names = ("lifetime_id", "seq", "hash", "size", "kind", "phase", "exec_id", "created_at", "tokens_in", "model")
+        names = ("lifetime_id", "seq", "hash", "size", "data", "kind", "phase", "exec_id", "created_at", "tokens_in", "model")
         rows = [row async for batch in store.columns(Query(), names) for row in batch]
         place = {name: index for index, name in enumerate(COLUMNS)}
         expected = [
-            (each.lifetime_id, each.seq, each.hash, len(each.data), *(each.columns[place[name]] for name in names[4:]))
+            (each.lifetime_id, each.seq, each.hash, len(each.data), each.data, *(each.columns[place[name]] for name in names[5:]))
             for each in await entries_of(store)
         ]
         assert rows == expected

@@ -17,8 +17,18 @@ from docs.schemas.example import example_run
 from tests.record.strategies import KINDS, entries
 from workbench.errors import RecordCorrupt, StoreTooNew
 from workbench.record.codec import GENESIS, MAX_DEPTH, chain, decode_value, encode_value
-from workbench.record.entries import COLUMNS, StoredEntry, columns_of, decode_entry, encode_entry, store_entry, verify_chain
-from workbench.record.envelope import AnyEntry, Header, LifetimeEvent, SandboxEvent, TaskExecution, TaskResult, Telemetry
+from workbench.record.entries import COLUMNS, StoredEntry, columns_of, decode_entry, encode_entry, said_in, store_entry, verify_chain
+from workbench.record.envelope import (
+    AnyEntry,
+    Header,
+    LifetimeEvent,
+    PlanExecution,
+    SandboxEvent,
+    TaskExecution,
+    TaskResult,
+    Telemetry,
+    ToolCallEntry,
+)
 from workbench.record.sandbox_items import RecordedCall, SandboxBlock, SandboxItem
 from workbench.record.values import ErrorInfo, Message, Payload, make_id, nano_dollars
 
@@ -164,6 +174,31 @@ def test_junk_is_refused_with_its_place(data: bytes) -> None:
     with pytest.raises(RecordCorrupt, match=rf"entry 7 of {LIFETIME} is not valid") as caught:
         decode_entry(forged(data, seq=7))
     assert (caught.value.lifetime_id, caught.value.seq) == (LIFETIME, 7)
+
+
+@pytest.mark.parametrize("name", sorted(JUNK.keys() - {"unknown kind", "unknown field", "no header"}))
+def test_what_junk_says_is_refused_with_its_place(name: str) -> None:
+    with pytest.raises(RecordCorrupt, match=rf"entry 7 of {LIFETIME} is not valid"):
+        said_in(LIFETIME, 7, JUNK[name])
+    with pytest.raises(StoreTooNew, match="upgrade"):
+        said_in(LIFETIME, 7, altered(schema="workbench.envelope/2"))
+
+
+@given(entries)
+def test_what_an_entry_says_is_what_the_entry_has(entry: AnyEntry) -> None:
+    said, whole = said_in("a", 1, encode_entry(entry)), entry.model_dump()
+    for part, fields in (("links", ("sandbox_id", "block_no", "parent_exec_id")), ("telemetry", ("cost_usd", "latency_ms", "tool_calls"))):
+        for name, value in said.get(part, {}).items():  # type: ignore[attr-defined]
+            assert name in fields
+            assert value == whole[part][name]
+    if isinstance(entry, ToolCallEntry):
+        assert said["call"] == entry.call
+    if isinstance(entry, TaskExecution):
+        result = said.get("result") or {}
+        assert (result.get("output"), result.get("error")) == ((entry.result.output, entry.result.error) if entry.result else (None, None))
+    if isinstance(entry, PlanExecution):
+        names = [task["name"] for task in said.get("result", {}).get("next_tasks", ())]  # type: ignore[union-attr]
+        assert names == list(entry.result.next_task_names)
 
 
 @pytest.mark.parametrize("other", [{"seq": 2}, {"header": header(lifetime_id=LIFETIME[:-1] + "2")}])

@@ -110,7 +110,8 @@ def test_with_the_key_a_run_is_read_replayed_forked_exported_and_imported(home, 
     with connected(home, key_file) as bench:
         run = wb.open(run_id)
         assert run.title == f"Say {CANARY}"
-        assert CANARY in wb.frames.messages(run=run).to_csv()
+        for frame in (wb.frames.messages, wb.frames.executions, wb.frames.tool_calls):
+            assert CANARY in frame(run=run).to_csv()
         assert run.verify().unreadable is None
         again = run.replay(tools=tools(), model=wb.models.Scripted([CODE]))
         run_sync(again.asked()).approve()

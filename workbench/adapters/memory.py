@@ -97,7 +97,7 @@ class MemoryStateStore:
         """Columns alone, all in one batch."""
         rows = []
         async for entry in self.read(query):
-            own = {"lifetime_id": entry.lifetime_id, "seq": entry.seq, "hash": entry.hash, "size": len(entry.data)}
+            own = {"lifetime_id": entry.lifetime_id, "seq": entry.seq, "hash": entry.hash, "size": len(entry.data), "data": entry.data}
             rows.append(tuple(own[name] if name in own else entry.columns[_COLUMN[name]] for name in names))
         if rows:
             yield rows

@@ -161,7 +161,7 @@ class SqlStateStore:
             await asyncio.to_thread(batches.close)
 
     async def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
-        """Columns alone, read on another thread; the bytes of an entry are not touched."""
+        """Columns alone, read on another thread; the bytes of an entry are touched only where they are asked for."""
         batches = _Batches(self.path, *select_columns(query, names, DIALECT), size=_COLUMNS_BATCH)
         try:
             while rows := await asyncio.to_thread(batches.next):

@@ -14,8 +14,9 @@ import base64
 import binascii
 import hmac
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from workbench.adapters.cipher import FIXED_NONCE, Cipher, Tampered, new_key
 from workbench.errors import BlobCorrupt, KeyUnavailable, RecordCorrupt, RunShredded, WorkbenchError
@@ -109,7 +110,7 @@ class Vault:
 
     def opened(self, stored: StoredEntry, data_key: bytes) -> StoredEntry:
         """An encrypted entry with what it says, or with the reason why that cannot be read."""
-        return replace(stored, opened=_opened(stored, Cipher(data_key)))
+        return replace(stored, opened=_opened(stored.lifetime_id, stored.seq, stored.data, Cipher(data_key)))
 
     async def rotate(self) -> int:
         """Encrypt every data key anew that is not encrypted with the newest master key; how many there were. What they encrypt stays as it
@@ -165,13 +166,17 @@ class Vault:
             raise KeyUnavailable(f"what {key.lifetime_id} says cannot be read: {error}") from None
 
 
+_Ciphers = dict[str, Cipher | WorkbenchError]
+"""What opens each lifetime, or why nothing does."""
+
+
 class SealedState:
     """A state store whose entries are read decrypted. They come to it encrypted: the one who links them encrypts them."""
 
     def __init__(self, state: StateStore, vault: Vault) -> None:
         self._state = state
         self._vault = vault
-        self.append, self.columns, self.statistics = state.append, state.columns, state.statistics
+        self.append, self.statistics = state.append, state.statistics
         self.head, self.cursor = state.head, state.cursor
         self.claim, self.renew, self.release, self.leases = state.claim, state.renew, state.release, state.leases
         self.decided_after, self.prune, self.tombstones, self.close = state.decided_after, state.prune, state.tombstones, state.close
@@ -180,17 +185,36 @@ class SealedState:
 
     async def read(self, query: Query) -> AsyncIterator[StoredEntry]:
         """Entries as `query` asks, each with what it says, or with the reason why that cannot be read."""
-        known: dict[str, Cipher | WorkbenchError] = {}
+        known: _Ciphers = {}
         async for stored in self._state.read(query):
             if not stored.sealed:
                 yield stored
                 continue
-            if stored.lifetime_id not in known:
-                try:
-                    known[stored.lifetime_id] = await self._vault.opener(stored.lifetime_id)
-                except WorkbenchError as error:
-                    known[stored.lifetime_id] = error
-            yield replace(stored, opened=_opened(stored, known[stored.lifetime_id]))
+            yield replace(stored, opened=await self._opened(known, stored.lifetime_id, stored.seq, stored.data))
+
+    async def columns(self, query: Query, names: Sequence[str]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """Columns of entries; `data` is what an entry says, or the reason why that cannot be read."""
+        if "data" not in names:
+            async for batch in self._state.columns(query, names):
+                yield batch
+            return
+        known: _Ciphers = {}
+        place = names.index("data")
+        async for batch in self._state.columns(query, ("lifetime_id", "seq", *names)):
+            rows = []
+            for lifetime_id, seq, *row in batch:
+                if row[place].startswith(SEALED):
+                    row[place] = await self._opened(known, lifetime_id, seq, row[place])
+                rows.append(tuple(row))
+            yield rows
+
+    async def _opened(self, known: _Ciphers, lifetime_id: str, seq: int, data: bytes) -> bytes | WorkbenchError:
+        if lifetime_id not in known:
+            try:
+                known[lifetime_id] = await self._vault.opener(lifetime_id)
+            except WorkbenchError as error:
+                known[lifetime_id] = error
+        return _opened(lifetime_id, seq, data, known[lifetime_id])
 
     async def put_decision(self, item: InboxItem) -> bool:
         """Keep a decision, encrypted."""
@@ -206,14 +230,14 @@ def shredded(lifetime_id: str) -> RunShredded:
     return RunShredded(f"{lifetime_id} has been shredded: its key was deleted, and what it says can be read by nobody")
 
 
-def _opened(stored: StoredEntry, cipher: Cipher | WorkbenchError) -> bytes | WorkbenchError:
+def _opened(lifetime_id: str, seq: int, data: bytes, cipher: Cipher | WorkbenchError) -> bytes | WorkbenchError:
     if isinstance(cipher, WorkbenchError):
         return cipher
     try:
-        return cipher.decrypt(stored.data[len(SEALED) :], _entry(stored.lifetime_id, stored.seq))
+        return cipher.decrypt(data[len(SEALED) :], _entry(lifetime_id, seq))
     except Tampered:
-        altered = f"entry {stored.seq} of {stored.lifetime_id} has been altered: its key does not open it"
-        return RecordCorrupt(altered, lifetime_id=stored.lifetime_id, seq=stored.seq)
+        altered = f"entry {seq} of {lifetime_id} has been altered: its key does not open it"
+        return RecordCorrupt(altered, lifetime_id=lifetime_id, seq=seq)
 
 
 def _entry(lifetime_id: str, seq: int) -> bytes:

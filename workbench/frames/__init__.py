@@ -41,14 +41,15 @@ from workbench.frames.columns import (
     Column,
 )
 from workbench.frames.parquet import write
-from workbench.frames.reading import Unread, decoded, framed, framed_columns, headers, owned, selected, store_of, stored
+from workbench.frames.reading import Unread, at_one_go, decoded, framed, framed_columns, headers, owned, selected, store_of, stored, told
 from workbench.frames.styling import style as style
 from workbench.ports import Query
-from workbench.record.envelope import GuardrailEvent, LifetimeEvent, ToolCallEntry
+from workbench.record.envelope import GuardrailEvent, LifetimeEvent
 
 Row = rows.Row
 
 
+@at_one_go
 def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a run, oldest first. Filters by time and session look at when a run was created. Of an encrypted run whose key is not here
     there is what its headers say; `error` says why there is no more."""
@@ -80,16 +81,18 @@ def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str 
     return framed(RUNS, [rows.finished_run(row) for row in found.values()])
 
 
+@at_one_go
 def executions(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a Task or Plan execution, in the order in which they began; a Task that has not finished has status RUNNING."""
-    found: dict[tuple[str, str], Row] = {}
     query = replace(selected(run, since, until, session), kinds=["task_execution", "plan_execution"])
-    for entry in decoded(store_of(run), query):
-        key = (entry.header.lifetime_id, entry.header.exec_id)
-        found[key] = {**found.get(key, {}), **rows.execution(entry)}
-    return framed(EXECUTIONS, found.values())
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for header in told(store_of(run), query, rows.EXECUTION):
+        key = header[:2]
+        found[key] = rows.execution(header, found.get(key))
+    return framed_columns(EXECUTIONS, [found.values()])
 
 
+@at_one_go
 def events(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row an entry, in the order of the store."""
     return framed_columns(EVENTS, headers(store_of(run), selected(run, since, until, session), rows.EVENT))
@@ -102,16 +105,18 @@ def event_rows(*, run: Any = None, since: Any = None, until: Any = None, session
         yield from (dict(zip(names, row, strict=True)) for row in batch)
 
 
+@at_one_go
 def tool_calls(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a tool call, in the order in which they were made. `args` is a dict; a value too big for the log is `{"blob": uri, …}`."""
-    found: dict[tuple[str, str], Row] = {}
-    for entry in decoded(store_of(run), replace(selected(run, since, until, session), kinds=["tool_call"])):
-        assert isinstance(entry, ToolCallEntry)
-        key = (entry.header.lifetime_id, entry.header.exec_id)
-        found[key] = {**found.get(key, {}), **rows.tool_call(entry)}
-    return framed(TOOL_CALLS, found.values())
+    query = replace(selected(run, since, until, session), kinds=["tool_call"])
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for header in told(store_of(run), query, rows.TOOL_CALL):
+        key = header[:2]
+        found[key] = rows.tool_call(header, found.get(key))
+    return framed_columns(TOOL_CALLS, [found.values()])
 
 
+@at_one_go
 def messages(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a message, as the model saw it; `index` counts from 0 in each conversation."""
     return framed(MESSAGES, message_rows(run=run, since=since, until=until, session=session))
@@ -122,6 +127,7 @@ def message_rows(*, run: Any = None, since: Any = None, until: Any = None, sessi
     return rows.messages(decoded(store_of(run), replace(selected(run, since, until, session), kinds=["task_execution"])))
 
 
+@at_one_go
 def approvals(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a thing that a person was asked, in order: approvals, questions, pauses, and whether something had happened. `decision` is
     missing while nobody has decided; `open` says whether somebody still may. `value` is the answer, or the arguments if they were changed

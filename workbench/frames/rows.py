@@ -7,11 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from workbench.errors import StoreError
-from workbench.frames.columns import SUMMED, USAGE
+from workbench.errors import RecordCorrupt, StoreError
+from workbench.frames.columns import EXECUTIONS, SUMMED
 from workbench.frames.reading import Unread, column_of
-from workbench.record.entries import StoredEntry, decode_entry
-from workbench.record.envelope import AnyEntry, GuardrailEvent, HitlEvent, LifetimeEvent, PlanExecution, TaskExecution, ToolCallEntry
+from workbench.record.entries import StoredEntry, decode_entry, said_in
+from workbench.record.envelope import AnyEntry, GuardrailEvent, HitlEvent, LifetimeEvent
 from workbench.record.events import readable
 from workbench.record.values import ErrorInfo
 
@@ -147,34 +147,36 @@ def finished_run(row: Row) -> Row:
     return row
 
 
-def execution(entry: AnyEntry) -> Row:
-    """What an entry says of an execution."""
-    header, telemetry = entry.header, entry.telemetry
-    row: Row = {
-        "run_id": header.lifetime_id,
-        "exec_id": header.exec_id,
-        "kind": "plan" if isinstance(entry, PlanExecution) else "task",
-        "name": header.name,
-        "status": header.status,
-        "iteration_idx": header.iteration_idx,
-        "attempt": header.attempt,
-        "seq": entry.seq,
-    }
-    if isinstance(entry, TaskExecution) and entry.phase == "started":
-        return {**row, "started_at": header.created_at}
-    row |= telemetry.model_dump(include={*USAGE, "unpriced", "tool_calls", "model", "latency_ms"})
-    row["cost_usd"] = None if telemetry.cost_usd is None else Decimal(telemetry.cost_usd)
-    row |= {"sandbox_id": entry.links.sandbox_id, "block_no": entry.links.block_no, "ended_at": header.created_at}
-    if isinstance(entry, PlanExecution):
-        row |= {"started_at": header.created_at, "next_tasks": list(entry.result.next_task_names)}
-        error = entry.result.error
-    else:
-        assert isinstance(entry, TaskExecution)
-        result = entry.result
-        row["output"] = readable(result.output) if result else None
-        error = result.error if result else None
-    row["error_code"], row["error"] = _error(error)
-    return row
+EXECUTION = (
+    *("lifetime_id", "exec_id", "seq", "data", "kind", "phase", "name", "status", "iteration_idx", "attempt", "created_at"),
+    *("latency_ms", "model", "tokens_in", "tokens_out", "cached_tokens", "reasoning_tokens", "unpriced"),
+)
+"""The columns of the log from which an execution's row is made."""
+
+
+def execution(header: tuple[Any, ...], begun: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """The row of an execution, in the order of `EXECUTIONS`, after an entry with these columns; `begun` is its row before."""
+    run_id, exec_id, seq, body, entry_kind, phase, name, status, round_idx, attempt, at, latency_ms, model, *tokens, unpriced = header
+    kind = "plan" if entry_kind == "plan_execution" else "task"
+    what = (run_id, exec_id, kind, name, status, round_idx, attempt)
+    if phase == "started":
+        return (*what, at, *(None,) * (len(EXECUTIONS) - len(what) - 2), seq)
+    said = said_in(run_id, seq, body)
+    result, links, telemetry = said.get("result") or {}, said.get("links", {}), said.get("telemetry", {})
+    cost = telemetry.get("cost_usd")
+    started_at = at if kind == "plan" else begun[len(what)] if begun is not None else None
+    return (
+        *(*what, started_at, at, latency_ms, model, *tokens),
+        None if cost is None else Decimal(cost),
+        bool(unpriced),
+        telemetry.get("tool_calls", 0),
+        *_error(result.get("error")),
+        readable(result.get("output")),
+        [task["name"] for task in result.get("next_tasks", ())] if kind == "plan" else None,
+        links.get("sandbox_id"),
+        links.get("block_no"),
+        seq,
+    )
 
 
 EVENT = (
@@ -184,29 +186,26 @@ EVENT = (
 """The columns of the log that `events` has, in its order."""
 
 
-def tool_call(entry: ToolCallEntry) -> Row:
-    """What an entry says of a call."""
-    call = entry.call
-    row: Row = {
-        "run_id": entry.header.lifetime_id,
-        "exec_id": entry.links.parent_exec_id,
-        "call_id": entry.header.exec_id,
-        "ordinal": call.ordinal,
-        "tool": call.tool,
-        "status": entry.header.status,
-        "args": readable(call.args),
-        "idempotent": call.idempotent,
-        "seq": entry.seq,
-    }
-    if entry.phase == "intent":
-        return {**row, "started_at": entry.header.created_at}
-    row["error_code"], row["error"] = _error(call.error)
-    return {
-        **row,
-        "result": readable(call.result),
-        "error_type": call.error.type if call.error else None,
-        "duration_ms": entry.telemetry.latency_ms,
-    }
+TOOL_CALL = ("lifetime_id", "exec_id", "seq", "data", "phase", "status", "parent_exec_id", "created_at", "latency_ms")
+"""The columns of the log from which a call's row is made."""
+
+
+def tool_call(header: tuple[Any, ...], begun: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """The row of a call, in the order of `TOOL_CALLS`, after an entry with these columns; `begun` is its row before."""
+    run_id, call_id, seq, body, phase, status, exec_id, at, latency_ms = header
+    call = said_in(run_id, seq, body).get("call")
+    if call is None:
+        raise RecordCorrupt(f"entry {seq} of {run_id} is no call of a tool", lifetime_id=run_id, seq=seq)
+    ended = phase == "outcome"
+    started_at = at if not ended else begun[-3] if begun is not None else None
+    error_code, error = _error(call.error)
+    return (
+        *(run_id, exec_id, call_id, call.ordinal, call.tool, status),
+        readable(call.args),
+        readable(call.result),
+        *(error_code, call.error.type if call.error else None, error),
+        *(call.idempotent, started_at, latency_ms if ended else None, seq),
+    )
 
 
 def messages(entries: Iterator[AnyEntry]) -> Iterator[Row]:

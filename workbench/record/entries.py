@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Required
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from workbench.errors import KeyUnavailable, RecordCorrupt, StoreTooNew, WorkbenchError
 from workbench.record.codec import GENESIS, chain
 from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry
-from workbench.record.values import nano_dollars
+from workbench.record.values import ErrorInfo, Payload, ToolCall, nano_dollars
 
 SEALED = b"\x01"
 """How the stored bytes of an encrypted entry begin; those of any other begin with a brace."""
@@ -53,9 +54,14 @@ class StoredEntry:
             return self.data
         if isinstance(self.opened, bytes):
             return self.opened
-        raise self.opened or KeyUnavailable(
-            f"{self.lifetime_id} is encrypted; connect with its key: wb.connect(encryption='env:WORKBENCH_KEY') or WORKBENCH_ENCRYPTION"
-        )
+        raise self.opened or locked(self.lifetime_id)
+
+
+def locked(lifetime_id: str) -> KeyUnavailable:
+    """The error of reading what is encrypted where no key is connected."""
+    return KeyUnavailable(
+        f"{lifetime_id} is encrypted; connect with its key: wb.connect(encryption='env:WORKBENCH_KEY') or WORKBENCH_ENCRYPTION"
+    )
 
 
 Seal = Callable[[int, bytes], bytes]
@@ -133,7 +139,7 @@ def decode_entry(stored: StoredEntry) -> AnyEntry:
     try:
         entry = ENTRY.validate_json(body)
     except ValidationError as error:
-        raise _not_an_entry(stored, error) from error
+        raise _not_an_entry(stored.lifetime_id, stored.seq, body, error) from error
     if entry.seq != stored.seq or entry.header.lifetime_id != stored.lifetime_id:
         raise RecordCorrupt(
             f"entry {stored.seq} of {stored.lifetime_id} says it is entry {entry.seq} of {entry.header.lifetime_id}",
@@ -143,18 +149,65 @@ def decode_entry(stored: StoredEntry) -> AnyEntry:
     return entry
 
 
-def _not_an_entry(stored: StoredEntry, cause: ValidationError) -> Exception:
+class _Links(TypedDict, total=False):
+    parent_exec_id: str | None
+    sandbox_id: str | None
+    block_no: int | None
+
+
+class _Telemetry(TypedDict, total=False):
+    cost_usd: str | None
+    latency_ms: float | None
+    tool_calls: int
+
+
+class _NextTask(TypedDict, total=False):
+    name: str
+
+
+class _Result(TypedDict, total=False):
+    output: Payload | None
+    error: ErrorInfo | None
+    next_tasks: list[_NextTask]
+
+
+class Said(TypedDict, total=False):
+    """What an entry says of an execution or a call beside its columns, for readers of very many that need little of each."""
+
+    schema: Required[Literal["workbench.envelope/1"]]
+    links: _Links
+    telemetry: _Telemetry
+    result: _Result | None
+    call: ToolCall
+
+
+_SAID = TypeAdapter(Said)
+
+
+def said_in(lifetime_id: str, seq: int, body: bytes) -> Said:
+    """What the body of an entry says. Nothing else is looked at, so this checks less than `decode_entry` and takes a fifth of its time.
+
+    Raises:
+        StoreTooNew, RecordCorrupt: as `decode_entry`.
+    """
     try:
-        schema = json.loads(stored.body).get("schema")
+        return _SAID.validator.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise _not_an_entry(lifetime_id, seq, body, error) from error
+
+
+def _not_an_entry(lifetime_id: str, seq: int, body: bytes, cause: ValidationError) -> Exception:
+    try:
+        schema = json.loads(body).get("schema")
     except (ValueError, AttributeError, RecursionError):
         schema = None
     if isinstance(schema, str) and schema != SCHEMA and schema.startswith("workbench.envelope/"):
-        return StoreTooNew(f"entry {stored.seq} of {stored.lifetime_id} has schema {schema!r}; this version reads {SCHEMA!r}: upgrade")
+        return StoreTooNew(f"entry {seq} of {lifetime_id} has schema {schema!r}; this version reads {SCHEMA!r}: upgrade")
     first = cause.errors(include_url=False)[0]
     return RecordCorrupt(
-        f"entry {stored.seq} of {stored.lifetime_id} is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-        lifetime_id=stored.lifetime_id,
-        seq=stored.seq,
+        f"entry {seq} of {lifetime_id} is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+        lifetime_id=lifetime_id,
+        seq=seq,
     )
 
 
