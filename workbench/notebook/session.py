@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import functools
-import inspect
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from IPython.display import display
@@ -21,6 +19,7 @@ from workbench.errors import AgentBusy, RunError, RunStopped, UserError
 from workbench.loop import run_async, run_sync
 from workbench.models.client import ModelClient
 from workbench.models.resolve import resolve
+from workbench.notebook.at_hand import model_of, on_loop, tools_of
 from workbench.notebook.browse import RunBrowser
 from workbench.notebook.card import tool_bundle, tools_bundle
 from workbench.notebook.comparison import compared
@@ -185,12 +184,11 @@ class NotebookSession:
     def fork(self, run: Run, *, model: str | None, **changes: Any) -> Run:
         """Begin a run anew from one of its steps, with the tools and the model that the notebook has under their names."""
         loop = asyncio.get_running_loop() if _loop_is_running() else None
-        tools = [_on_loop(Tool.of(tool), loop) for tool in self._tools_of(run)]
-        objects: dict[str, Any] = {"tools": tools} if tools else {}
-        client = self._model_of(run) if model is None else self._ip.user_ns.get(model, model)
-        if client is not None:
-            objects["model"] = client
-        return run.fork(**changes, **objects)
+        variables = self._ip.user_ns
+        tools = [on_loop(tool, loop) for tool in tools_of(run, self.tools, variables)]
+        client = model_of(run, self._model, variables) if model is None else variables.get(model, model)
+        objects: dict[str, Any] = {"tools": tools or None, "model": client}
+        return run.fork(**changes, **{name: value for name, value in objects.items() if value is not None})
 
     def fork_form(self, run: Run) -> None:
         """Open the form that begins a run anew from one of its steps.
@@ -200,20 +198,6 @@ class NotebookSession:
         """
         self._needs_a_page(f"a form needs a page to be drawn in; say the step: %fork {run.id[:8]} --step 1")
         display(ForkForm(run, fork=self.fork, show=self._show_below))
-
-    def _model_of(self, run: Run) -> ModelClient | None:
-        """A run's model, where the notebook has it, as it has one that is no service and cannot be made from its name."""
-        name = (run.state.manifest.resources.get("model") or {}).get("name") if run.state.manifest is not None else None
-        # Asked of the class first: looking at any object of the notebook might run its code.
-        clients = [value for value in (self._model, *self._ip.user_ns.values()) if hasattr(type(value), "complete")]
-        return next((client for client in clients if isinstance(client, ModelClient) and client.name == name), None)
-
-    def _tools_of(self, run: Run) -> list[Any]:
-        """A run's tools, as far as the notebook has them: of its `%%tool` cells, or in variables."""
-        manifest = run.state.manifest
-        names = [tool["name"] for tool in manifest.resources.get("tools", [])] if manifest is not None else []
-        here = [self.tools.get(name, self._ip.user_ns.get(name)) for name in names]
-        return [tool for tool in here if callable(tool) or isinstance(tool, Tool)]
 
     def browse(self) -> None:
         """Open the run browser.
@@ -295,7 +279,7 @@ class NotebookSession:
         policy = options.policy or self.settings.policy or None
         agent = Agent(
             self._model,
-            tools=[_on_loop(tool, loop) for tool in self._chosen(options.tools)],
+            tools=[on_loop(tool, loop) for tool in self._chosen(options.tools)],
             max_iterations=self.settings.max_iterations if options.max_iterations is None else options.max_iterations,
             system=None if options.system is None else str(self._variable(options.system, "--system")),
             engine=engine,
@@ -397,16 +381,3 @@ def _loop_is_running() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _on_loop(tool: Tool, loop: asyncio.AbstractEventLoop | None) -> Tool:
-    """An async tool of a notebook runs on the kernel's loop, where the objects it uses live."""
-    if loop is None or not inspect.iscoroutinefunction(tool.fn):
-        return tool
-    original: Callable[..., Any] = tool.fn
-
-    @functools.wraps(original)
-    async def on_kernel_loop(*args: Any, **kwargs: Any) -> Any:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(original(*args, **kwargs), loop))
-
-    return replace(tool, fn=on_kernel_loop)
