@@ -251,6 +251,7 @@ def test_a_failed_task_says_where_its_own_code_raised(bench, is_async):
     (error,) = [entry.result.error for entry in caught.value.run.entries() if entry.kind == "task_execution" and entry.phase == "finished"]
     assert error.trace[-1].endswith("in lambda_halved: return 1 / x")
     assert len(error.trace) == (2 if is_async else 1), "none of the runtime's own frames"
+    assert "in lambda_halved: return 1 / x" in caught.value.__notes__[0]
 
 
 def lambda_halved(x):

@@ -402,7 +402,10 @@ class Run:
             raise RunStopped(f"run {self.id} was stopped: {state.end_reason}", run=self)
         assert state.error is not None
         kind = _FAILURES.get(state.error.code, RunFailed)
-        raise kind(state.error.message, run=self, error_code=state.error.code)
+        failure = kind(state.error.message, run=self, error_code=state.error.code)
+        if state.error.trace:
+            failure.add_note("\n  ".join(["raised in the run at, the innermost last:", *state.error.trace]))
+        raise failure
 
     async def _catch_up(self) -> RunState:
         read = self._read = self._read or RunState(lifetime_id=self.id)
