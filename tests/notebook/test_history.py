@@ -45,6 +45,14 @@ def test_runs_are_found_by_status_text_model_and_tool(paying: Kernel) -> None:
     assert paying.value(found.format("-m nobody")) == []
 
 
+def test_runs_are_found_by_time_and_cost(paying: Kernel) -> None:
+    paying.run("asks('pay'); run.pending[0].approve(); run.result(); begun = wb.frames.runs(run=run).started_at[0]").done()
+    assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--since '{begun}' -l 1000\").run_id)") is True
+    assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--until '{begun}' -l 1000\").run_id)") is False
+    assert paying.value("len(get_ipython().run_line_magic('runs', '--cost 1000000'))") == 0
+    assert "--since is a time" in usage_error(paying.run("%runs --since soon"))
+
+
 def test_the_only_waiting_run_is_approved_with_other_arguments(paying: Kernel) -> None:
     paying.run("asks('pay')").done()
     assert "May it? Yes." in paying.run("%approve --value '{\"amount\": 2}' --note 'less will do'").done().printed

@@ -38,6 +38,9 @@ class HistoryMagics(Magics):
     @argument("-t", "--text", help="only runs whose task has this text in it; upper and lower case are the same")
     @argument("-m", "--model", help="only runs of a model whose name has this text in it")
     @argument("--tool", help="only runs that have called this tool")
+    @argument("--since", help="only runs that began at this time or later: 2026-11-21, or '2026-11-21 09:00' in quotes; in UTC")
+    @argument("--until", help="only runs that began before this time")
+    @argument("--cost", type=float, help="only runs that cost at least so many dollars")
     @argument("-l", "--limit", type=int, default=20, help="how many, the newest first (default: 20)")
     @argument("-b", "--browse", action="store_true", help="a table to search, open and compare runs in")
     @line_magic
@@ -47,6 +50,7 @@ class HistoryMagics(Magics):
         %runs --browse
         %runs --status waiting
         %runs -t penguins --tool measurements -l 5
+        %runs --since 2026-11-01 --cost 0.05
         """
         args = parse_argstring(self.runs, line)
         return _checked(self._session.browse) if args.browse else _checked(lambda: _found(args))
@@ -118,7 +122,9 @@ class HistoryMagics(Magics):
 
 
 def _found(args: Any) -> pd.DataFrame:
-    found = frames.runs()
+    found = frames.runs(since=_time(args.since, "--since"), until=_time(args.until, "--until"))
+    if args.cost is not None:
+        found = found[found["cost_usd"] >= args.cost]
     for column, text in (("title", _unquoted(args.text)), ("model", _unquoted(args.model))):
         if text is not None:
             found = found[found[column].str.contains(text, case=False, regex=False, na=False)]
@@ -128,6 +134,15 @@ def _found(args: Any) -> pd.DataFrame:
         calls = frames.tool_calls()
         found = found[found["run_id"].isin(calls.loc[calls["tool"] == args.tool, "run_id"])]
     return found.iloc[::-1][SHOWN].head(max(0, args.limit)).reset_index(drop=True)
+
+
+def _time(text: str | None, option: str) -> pd.Timestamp | None:
+    if text is None:
+        return None
+    try:
+        return pd.Timestamp(_unquoted(text) or "")
+    except ValueError as error:
+        raise UserError(f"{option} is a time, such as 2026-11-21 or '2026-11-21 09:00'; {text!r} is none: {error}") from error
 
 
 def _decide(args: Any) -> None:
