@@ -50,7 +50,8 @@ def test_runs_are_found_by_time_and_cost(paying: Kernel) -> None:
     assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--since '{begun}' -l 1000\").run_id)") is True
     assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--until '{begun}' -l 1000\").run_id)") is False
     assert paying.value("len(get_ipython().run_line_magic('runs', '--cost 1000000'))") == 0
-    assert "--since is a time" in usage_error(paying.run("%runs --since soon"))
+    for wrong in ("--since soon", "--since ''", "--until NaT"):
+        assert "is a time, such as" in usage_error(paying.run(f"%runs {wrong}"))
 
 
 def test_the_only_waiting_run_is_approved_with_other_arguments(paying: Kernel) -> None:

@@ -139,10 +139,10 @@ def _found(args: Any) -> pd.DataFrame:
 def _time(text: str | None, option: str) -> pd.Timestamp | None:
     if text is None:
         return None
-    try:
-        return pd.Timestamp(_unquoted(text) or "")
-    except ValueError as error:
-        raise UserError(f"{option} is a time, such as 2026-11-21 or '2026-11-21 09:00'; {text!r} is none: {error}") from error
+    stamp = pd.to_datetime(_unquoted(text), errors="coerce", utc=True)
+    if pd.isna(stamp):
+        raise UserError(f"{option} is a time, such as 2026-11-21 or '2026-11-21 09:00'; {text!r} is none")
+    return stamp
 
 
 def _decide(args: Any) -> None:
