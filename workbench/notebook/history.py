@@ -139,8 +139,8 @@ def _found(args: Any) -> pd.DataFrame:
 def _time(text: str | None, option: str) -> pd.Timestamp | None:
     if text is None:
         return None
-    stamp = pd.to_datetime(_unquoted(text), errors="coerce", utc=True)
-    if pd.isna(stamp):
+    stamp = pd.to_datetime(_unquoted(text) or "", errors="coerce", utc=True)
+    if not isinstance(stamp, pd.Timestamp):
         raise UserError(f"{option} is a time, such as 2026-11-21 or '2026-11-21 09:00'; {text!r} is none")
     return stamp
 
