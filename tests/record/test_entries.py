@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -303,3 +304,8 @@ def test_dollars_become_whole_nano_dollars(dollars: str, nano: int) -> None:
 def test_an_unused_field_is_left_out_of_the_bytes() -> None:
     created = LifetimeEvent(seq=1, header=header(), phase="created", to_status="running")
     assert b"null" not in encode_entry(created)
+
+
+@given(st.uuids(), st.lists(st.one_of(st.text(), st.integers())))
+def test_an_id_is_the_uuid5_of_its_cause(scope: uuid.UUID, cause: list[object]) -> None:
+    assert make_id(str(scope), *cause) == str(uuid.uuid5(scope, json.dumps([str(part) for part in cause])))
