@@ -40,11 +40,12 @@ if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench.record.values import Message as Message
     from workbench.runtime.context import TaskContext as TaskContext
     from workbench.runtime.run import Run as Run
+    from workbench.runtime.shorthands import astart as astart
+    from workbench.runtime.shorthands import open as open  # noqa: A004 - `wb.open` reads like `gzip.open`
+    from workbench.runtime.shorthands import resume as resume
+    from workbench.runtime.shorthands import runs as runs
+    from workbench.runtime.shorthands import start as start
     from workbench.runtime.workbench import Workbench as Workbench
-    from workbench.runtime.workbench import open as open  # noqa: A004 - `wb.open` reads like `gzip.open`
-    from workbench.runtime.workbench import resume as resume
-    from workbench.runtime.workbench import runs as runs
-    from workbench.runtime.workbench import start as start
     from workbench.sandbox.box import Sandbox as Sandbox
     from workbench.tools.executor import ToolExecutor as ToolExecutor
     from workbench.tools.info import ToolInfo as ToolInfo
@@ -78,18 +79,19 @@ _PUBLIC = {
     "ToolExecutor": "workbench.tools.executor",
     "ToolInfo": "workbench.tools.info",
     "Workbench": "workbench.runtime.workbench",
+    "astart": "workbench.runtime.shorthands",
     "connect": "workbench.profiles",
     "current": "workbench.current",
     "errors": "",
     "frames": "",
     "human": "workbench.graph.nodes",
     "models": "",
-    "open": "workbench.runtime.workbench",
+    "open": "workbench.runtime.shorthands",
     "plan": "workbench.graph.nodes",
     "profiles": "",
-    "resume": "workbench.runtime.workbench",
-    "runs": "workbench.runtime.workbench",
-    "start": "workbench.runtime.workbench",
+    "resume": "workbench.runtime.shorthands",
+    "runs": "workbench.runtime.shorthands",
+    "start": "workbench.runtime.shorthands",
     "task": "workbench.graph.nodes",
     "tool": "workbench.tools.tool",
 }

@@ -12,10 +12,11 @@ import pytest
 import workbench as wb
 from tests.runtime.graphs import line
 from workbench.adapters.memory import MemoryStateStore
+from workbench.adapters.writer import Writer
 from workbench.errors import ConfigurationError, LoopError, RunError, RunInterrupted, ToolBindingError, UnknownRun, UserError
 from workbench.loop import run_sync
 from workbench.owner import is_dead, owner_id
-from workbench.runtime.workbench import graph_binding
+from workbench.profiles import local
 
 
 async def one(x):
@@ -35,16 +36,33 @@ async def test_a_run_is_awaited_from_another_loop(bench):
     assert await wb.start(line(slow), 3, workbench=bench) == 3
 
 
-def test_a_run_is_awaited_from_the_runtimes_loop(bench):
+def test_a_run_is_started_and_awaited_on_the_runtimes_loop(bench):
     async def inside():
-        return await (await bench.astart(graph_binding(line(slow), title="t", workbench=bench), 4))
+        return await (await wb.astart(line(slow), 4, workbench=bench))
 
     assert run_sync(inside()) == 4
 
 
+async def test_many_runs_are_started_together_from_another_loop_and_stored_in_few_transactions(tmp_path, monkeypatch):
+    bench, commits = local(home=tmp_path), []
+    commit = Writer._commit
+    monkeypatch.setattr(Writer, "_commit", lambda writer, requests: commits.append(len(requests)) or commit(writer, requests))
+    runs = await asyncio.gather(*(wb.astart(line(one), number, workbench=bench) for number in range(100)))
+    assert await asyncio.gather(*runs) == list(range(100))
+    bench.close()
+    assert sum(commits) > 300
+    assert len(commits) < 100
+
+
+async def test_what_is_no_graph_is_refused_before_anything_is_stored(bench):
+    with pytest.raises(UserError, match=r"wb\.Agent"):
+        await wb.astart(line, 1, workbench=bench)
+    assert wb.runs(workbench=bench) == []
+
+
 def test_a_blocking_call_on_the_runtimes_loop_is_refused_with_the_way_out(bench):
     async def inside():
-        run = await bench.astart(graph_binding(line(slow), title="t", workbench=bench), 4)
+        run = await wb.astart(line(slow), 4, workbench=bench)
         with pytest.raises(LoopError, match="awaitable twin"):
             run.result()
         return await run

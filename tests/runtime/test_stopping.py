@@ -16,7 +16,7 @@ from workbench.adapters.memory import MemoryStateStore
 from workbench.errors import LeaseHeld, RunFailed, RunInterrupted, RunStopped, StaleEpoch, StoreError, UserError
 from workbench.loop import run_sync
 from workbench.record.state import fold
-from workbench.runtime.workbench import graph_binding
+from workbench.runtime.binding import graph_binding
 
 
 class FailingStore(MemoryStateStore):
@@ -200,7 +200,7 @@ def test_stopping_again_and_again_between_nodes(bench):
 
 def test_stopping_before_anything_ran(bench):
     async def start_and_stop():
-        run = await bench.astart(graph_binding(line(forever), title="t", workbench=bench))
+        run = await bench.astart(graph_binding(line(forever), title="t", inline=bench.inline))
         run.stop("at once")
         return run
 
@@ -335,7 +335,7 @@ def test_closing_a_workbench_breaks_its_runs_off_and_releases_whoever_waits(benc
 
 def test_a_run_that_was_started_and_closed_in_one_breath_is_not_left_hanging(bench):
     async def start_and_close():
-        run = await bench.astart(graph_binding(line(forever), title="t", workbench=bench))
+        run = await bench.astart(graph_binding(line(forever), title="t", inline=bench.inline))
         await bench.aclose()
         return run
 
@@ -351,7 +351,7 @@ def test_an_observer_sees_every_entry_once_and_in_order_whatever_is_stopped(benc
             while True:
                 await ctx.call_tool("tick", {})
 
-        binding = graph_binding(line(calls), title="t", workbench=bench, tools=[wb.tool(name="tick")(lambda: None)])
+        binding = graph_binding(line(calls), title="t", inline=bench.inline, tools=[wb.tool(name="tick")(lambda: None)])
         object.__setattr__(binding, "on_entries", (lambda entries, seen=seen: seen.extend(e.seq for e in entries),))
         run = bench.start(binding)
         time.sleep(delay)
@@ -363,7 +363,7 @@ def test_what_fails_after_the_end_does_not_hold_the_end_back(bench):
     async def bad():
         raise ValueError("late")
 
-    binding = graph_binding(line(one), title="t", workbench=bench)
+    binding = graph_binding(line(one), title="t", inline=bench.inline)
     object.__setattr__(binding, "on_end", bad)
     assert bench.start(binding, 4).result(5) == 4
 

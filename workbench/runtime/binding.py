@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import UserError
 from workbench.graph.graph import AgentGraph
-from workbench.guardrails.policy import Language
+from workbench.guardrails.policy import Language, Policy, policy_of
 from workbench.record.envelope import AnyEntry, Manifest
 from workbench.tools.executor import ToolExecutor
+from workbench.tools.tool import Tool
 
 if TYPE_CHECKING:
     from workbench.runtime.lifetime import Lifetime
@@ -67,3 +70,22 @@ class Binding:
 Binder = Callable[..., Awaitable[Binding]]
 """`await binder(manifest, workbench=…, accept_changes=…, **objects)`: a binding from a manifest, in a process that has only the record.
 It raises ToolBindingError, listing everything that is missing or has changed, with the source to run."""
+
+
+def graph_binding(
+    graph: AgentGraph,
+    *,
+    title: str,
+    inline: bool,
+    tools: Iterable[Tool | Callable[..., Any]] = (),
+    resources: Any = None,
+    policy: str | Path | Policy | None = None,
+    timeout: float | None = None,
+) -> Binding:
+    """The binding of a plain graph."""
+    if timeout is not None and not timeout > 0:
+        raise UserError(f"a run's timeout is a positive number of seconds; got {timeout!r}")
+    executor = ToolExecutor(tools, inline=inline)
+    described = {"tools": [tool.manifest() for tool in executor.tools.values()]}
+    judged_by = policy_of(policy)
+    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor, policy=judged_by, timeout=timeout)

@@ -7,13 +7,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from workbench.current import current
 from workbench.errors import ConfigurationError, KeyUnavailable, RunShredded, ToolBindingError, UnknownRun, UserError
 from workbench.graph.graph import AgentGraph
-from workbench.guardrails.policy import Policy, policy_of, restored
+from workbench.guardrails.policy import restored
 from workbench.loop import run_sync
 from workbench.owner import owner_id
 from workbench.ports import BlobStore, EventBus, KVStore, Lease, Query, StateStore, Vault
@@ -21,7 +19,7 @@ from workbench.record.entries import decode_entry
 from workbench.record.envelope import AnyEntry, LifetimeEvent, Manifest
 from workbench.record.values import make_id
 from workbench.runtime.archive import export, take_in
-from workbench.runtime.binding import Binding
+from workbench.runtime.binding import Binding, graph_binding
 from workbench.runtime.clock import Clock, SystemClock, random_id
 from workbench.runtime.control_plane import ControlPlane
 from workbench.runtime.custody import Custody
@@ -32,8 +30,6 @@ from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.prune import Pruned, Shredded, prune, shred
 from workbench.runtime.replay import refuse_absent
 from workbench.runtime.run import Run
-from workbench.tools.executor import ToolExecutor
-from workbench.tools.tool import Tool
 
 logger = logging.getLogger(__name__)
 
@@ -300,7 +296,7 @@ class Workbench:
                 f"graph {graph.name!r} has changed since the run began ({what}). A fork is a new run in the changed "
                 "graph: run.fork(graph=…). To go on with this run all the same, give accept_changes=True"
             )
-        binding = graph_binding(graph, title=manifest.title, workbench=self, **objects)
+        binding = graph_binding(graph, title=manifest.title, inline=self.inline, **objects)
         missing = [tool for tool in manifest.resources["tools"] if tool["name"] not in binding.tools.tools]
         if missing:
             names = ", ".join(tool["name"] for tool in missing)
@@ -332,61 +328,3 @@ class Workbench:
         query = Query(kinds=["lifetime_event"], phases=["created"], newest_first=True, limit=limit)
         async for stored in self.store.read(query):
             yield stored.lifetime_id
-
-
-def graph_binding(
-    graph: AgentGraph,
-    *,
-    title: str,
-    workbench: Workbench,
-    tools: Iterable[Tool | Callable[..., Any]] = (),
-    resources: Any = None,
-    policy: str | Path | Policy | None = None,
-    timeout: float | None = None,
-) -> Binding:
-    """The binding of a plain graph."""
-    if timeout is not None and not timeout > 0:
-        raise UserError(f"a run's timeout is a positive number of seconds; got {timeout!r}")
-    executor = ToolExecutor(tools, inline=workbench.inline)
-    described = {"tools": [tool.manifest() for tool in executor.tools.values()]}
-    judged_by = policy_of(policy)
-    return Binding(graph=graph, title=title, resources=resources, described=described, tools=executor, policy=judged_by, timeout=timeout)
-
-
-def start(
-    graph: AgentGraph,
-    input: Any = None,
-    *,
-    tools: Iterable[Tool | Callable[..., Any]] = (),
-    resources: Any = None,
-    policy: str | Path | Policy | None = None,
-    timeout: float | None = None,
-    workbench: Workbench | None = None,
-) -> Run:
-    """Start a run of `graph` with `input` as what its first Task receives.
-
-    `tools` are what nodes may call by `ctx.call_tool`; `resources` is handed to them as `ctx.resources` and not recorded.
-    `policy` is what the run is judged by: a path, a policy's text, or a `wb.Policy`. A run that has not ended `timeout` seconds after its
-    start fails, also while it waits for a person; only a pause holds that up.
-    """
-    if not isinstance(graph, AgentGraph):
-        raise UserError(f"a run is of an AgentGraph; got {type(graph).__name__}. For a task in words make a wb.Agent and start that")
-    bench = workbench or current()
-    binding = graph_binding(graph, title=graph.name, workbench=bench, tools=tools, resources=resources, policy=policy, timeout=timeout)
-    return bench.start(binding, input)
-
-
-def open(run_id: str, *, workbench: Workbench | None = None) -> Run:
-    """A run by its id or an unambiguous beginning of it. Looking at a run never goes on with it."""
-    return (workbench or current()).open(run_id)
-
-
-def resume(run_id: str, *, workbench: Workbench | None = None, **objects: Any) -> Run:
-    """Go on with an interrupted run; `objects` are what it needs: `tools=`, `model=`, `graph=`, `accept_changes=`."""
-    bench = workbench or current()
-    return bench.resume(bench.open(run_id).id, **objects)
-
-
-def runs(limit: int = 20, *, workbench: Workbench | None = None) -> list[Run]:
-    """The newest runs first."""
-    return (workbench or current()).runs(limit)
