@@ -105,6 +105,17 @@ def test_where_a_tool_raised_is_one_click_away() -> None:
     html = static_html(view_of("failed"))
     assert '<details class="more"><summary>Traceback</summary><pre>cell:7 in get_price: ' in html
     assert html.count("Traceback") == 1, "the model's failure is nobody's code"
+    assert "got -1\n  at cell:7 in get_price: " in bundle(view_of("failed"))["text/markdown"]
+
+
+def test_very_many_long_tracebacks_leave_a_saved_view_small() -> None:
+    view = view_of("failed")
+    call = view["steps"][1]["calls"][0]
+    assert call["error"] is not None
+    call["error"]["trace"] = "\n".join(f"cell:{line} in <deep>: " + "<" * 300 for line in range(12))
+    view["steps"] = [{**view["steps"][1], "index": index, "calls": [call] * 100} for index in range(300)]
+    assert len(static_html(view).encode()) <= HTML_LIMIT
+    assert len(json.dumps(bundle(view), ensure_ascii=False).encode()) <= 100_000
 
 
 def test_stripped_of_style_it_tells_the_whole_story_in_order() -> None:

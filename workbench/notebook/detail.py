@@ -26,6 +26,13 @@ class Detail(NamedTuple):
             return text
         return {"text": text["text"][: self.text], "length": text["length"], "cut": True}
 
+    def innermost(self, trace: str) -> str:
+        """The last lines of a traceback, at this level."""
+        if len(trace) <= self.text:
+            return trace
+        last = trace[-self.text :]
+        return last.partition("\n")[2] or last
+
 
 LEVELS = (
     Detail(FIELD, 200, 100, 60),

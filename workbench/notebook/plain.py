@@ -132,7 +132,8 @@ def _request(asked: Request, detail: Detail) -> str:
 
 
 def _error(error: Problem, detail: Detail) -> Text:
-    words = problem_text({**error, "message": detail.clip(error["message"])})
+    frames = detail.innermost(error["trace"]).splitlines()
+    words = "\n  at ".join([problem_text({**error, "message": detail.clip(error["message"])}), *frames])
     return {"text": words, "length": len(words), "cut": False}
 
 

@@ -128,7 +128,7 @@ def _call(call: Call, detail: Detail) -> str:
     if call["table"] is not None and detail.text >= ROOMY:
         came = f'<div class="out">{_rows(call["table"])}</div>'
     made = _e(call_text(call["tool"], detail.clip(call["args"])))
-    more = _cut(result) if result else _trace(error)
+    more = _cut(result) if result else _trace(error, detail)
     return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{came}{more}</li>'
 
 
@@ -242,13 +242,14 @@ def _text_block(label: str, words: Text, kind: str = "") -> str:
 
 def _problem_block(label: str, error: Problem, detail: Detail) -> str:
     clipped = _clipped(error, detail)
-    return f'<div class="block error"><h4>{label}</h4><pre>{_e(problem_text(clipped))}</pre>{_cut(clipped["message"])}{_trace(error)}</div>'
+    more = _cut(clipped["message"]) + _trace(error, detail)
+    return f'<div class="block error"><h4>{label}</h4><pre>{_e(problem_text(clipped))}</pre>{more}</div>'
 
 
-def _trace(error: Problem | None) -> str:
+def _trace(error: Problem | None, detail: Detail) -> str:
     if error is None or not error["trace"]:
         return ""
-    return f'<details class="more"><summary>Traceback</summary><pre>{_e(error["trace"])}</pre></details>'
+    return f'<details class="more"><summary>Traceback</summary><pre>{_e(detail.innermost(error["trace"]))}</pre></details>'
 
 
 def _clipped(error: Problem, detail: Detail) -> Problem:
