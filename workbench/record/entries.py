@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from workbench.errors import KeyUnavailable, RecordCorrupt, StoreTooNew, WorkbenchError
 from workbench.record.codec import GENESIS, chain
-from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry
+from workbench.record.envelope import ENTRY, SCHEMA, AnyEntry, Dollars
 from workbench.record.values import ErrorInfo, Payload, ToolCall, nano_dollars
 
 SEALED = b"\x01"
@@ -156,8 +156,7 @@ class _Links(TypedDict, total=False):
 
 
 class _Telemetry(TypedDict, total=False):
-    cost_usd: str | None
-    latency_ms: float | None
+    cost_usd: Dollars | None
     tool_calls: int
 
 
