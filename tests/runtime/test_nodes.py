@@ -17,6 +17,7 @@ from workbench.errors import RunFailed, RunStopped, UnknownRun
 from workbench.loop import run_sync, submit
 from workbench.models.prices import table_version
 from workbench.ports import Query
+from workbench.profiles import for_tests
 from workbench.record.codec import encode_value
 from workbench.record.envelope import NextTask
 from workbench.record.values import Payload, Usage
@@ -354,6 +355,41 @@ def test_a_plan_loads_only_the_values_it_looks_at(benches):
     run = wb.start(graph, [2_000_000, 3_000_000, 4_000_000], workbench=benches(blobs=Counting()))
     assert run.result(5) == 3_000_000
     assert loaded == [3_000_002]
+
+
+@pytest.mark.parametrize("profile", ["live", "inline"])
+@pytest.mark.parametrize("plan", ["plain", "waiting", "typed"])
+def test_outputs_are_the_same_sequence_to_every_plan_live_and_on_replay(profile, plan):
+    def plain(given: wb.PlanInput):
+        return wb.PlanResult.to("End", [isinstance(given.outputs, list), given.outputs == [3], given.outputs[-1:], len(given.outputs)])
+
+    async def waiting(given: wb.PlanInput):
+        return plain(given)
+
+    def typed(given: wb.PlanInput[int]):
+        return plain(given)
+
+    bench = for_tests() if profile == "inline" else wb.connect(state="memory:", blobs="memory:")
+    run = wb.start(choosing(lambda_three, wb.plan({"plain": plain, "waiting": waiting, "typed": typed}[plan])), 1, workbench=bench)
+    assert run.result(5) == [False, True, [3], 1]
+    assert run.verify().plans == 1
+
+
+def lambda_three(x):
+    return 3
+
+
+def test_an_output_looked_at_on_the_loop_is_an_error_and_holds_nobody_up(bench):
+    class Late(Exception):
+        def __str__(self):
+            return f"got {self.args[0].value}"
+
+    def choose(given: wb.PlanInput):
+        raise Late(given)
+
+    with pytest.raises(RunFailed, match="could not be read"):
+        wb.start(choosing(lambda_big, wb.plan(choose)), 1, workbench=bench).result(5)
+    assert healthy(bench)
 
 
 def lambda_big(x):

@@ -15,11 +15,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypedDict, Unpack, get_args, get_origin, overload
 
 from typing_extensions import TypeVar
 
 from workbench.errors import UserError
+from workbench.graph.outputs import Outputs
 from workbench.graph.shapes import Shape, hint_of, is_model
 from workbench.record.codec import sha256
 from workbench.record.envelope import ABSENT, PlanResult, TaskExecution
@@ -38,14 +40,18 @@ class PlanInput(Generic[T]):
     executions: Sequence[TaskExecution]
     """The executions it follows."""
     outputs: Sequence[T]
-    """Their outputs, in the same order. One that is too big for the log is loaded when a plain function looks at it; before an `async def`
-    or an annotated Plan all of them are."""
+    """Their outputs, in the same order. One that is too big for the log is loaded when a plain function looks at it, which counts to its
+    `timeout`; before an `async def` or an annotated Plan all of them are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How the run was set up: the manifest's `resources`."""
     dispatched: Mapping[str, int] = field(default_factory=dict)
     """How many times each node has been dispatched in this lifetime."""
 
-    @property
+    def __post_init__(self) -> None:
+        if not isinstance(self.outputs, Outputs):
+            object.__setattr__(self, "outputs", Outputs(self.outputs))
+
+    @cached_property
     def values(self) -> list[T]:
         """All outputs."""
         return list(self.outputs)

@@ -19,7 +19,7 @@ from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_resul
 from workbench.runtime.context import TaskContext
 from workbench.runtime.decide import RunPlan, illegal_route
 from workbench.runtime.lifetime import Lifetime
-from workbench.runtime.outputs import Outputs, loaded_for_edges, loaded_for_plan
+from workbench.runtime.outputs import StoredOutputs, loaded_for_edges, loaded_for_plan
 from workbench.runtime.requests import unknown_outcome
 from workbench.tools.executor import safe_text
 from workbench.tools.values import plain
@@ -96,7 +96,7 @@ class Executor:
         error: ErrorInfo | None = None
         result = PlanResult()
         try:
-            outputs = Outputs(life.plane, looked_at)
+            outputs = StoredOutputs(life.plane, looked_at)
             known = known_to_edges(command, await loaded_for_edges(life.graph, command, outputs))
             if command.joins is None:
                 edge = edge_that_holds(life.graph, command.tasks[0], known)
@@ -128,7 +128,7 @@ class Executor:
             result=PlanResult(error=error, reason=result.reason) if error else result,
         )
 
-    async def _plan_input(self, life: Lifetime, plan: Plan, looked_at: list[TaskExecution], outputs: Outputs) -> PlanInput:
+    async def _plan_input(self, life: Lifetime, plan: Plan, looked_at: list[TaskExecution], outputs: StoredOutputs) -> PlanInput:
         seen = await loaded_for_plan(life.graph, plan, outputs, inline=self.inline)
         settings = life.state.manifest.resources if life.state.manifest else {}
         return plan.typed(PlanInput(executions=looked_at, outputs=seen, settings=settings, dispatched=dict(life.state.dispatched)))

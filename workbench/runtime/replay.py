@@ -27,7 +27,7 @@ from workbench.record.values import BlobRef, Payload, make_id
 from workbench.runtime.choice import edge_that_holds, known_to_edges, plan_result
 from workbench.runtime.data_plane import DataPlane
 from workbench.runtime.decide import Command, Complete, Fail, Retry, RunPlan, StartTask, decide, illegal_route
-from workbench.runtime.outputs import Outputs, loaded_for_edges, loaded_for_plan
+from workbench.runtime.outputs import StoredOutputs, loaded_for_edges, loaded_for_plan
 
 _NOT_OF_THE_RECORD = frozenset({"timeout", "cancelled", "stopped"})
 """Errors of a Plan that say something about the machine or the person, and nothing about what it looked at."""
@@ -245,7 +245,7 @@ class _Again:
         """The Plan that looks, and its choice; volatile texts are no part of it."""
         name = command.plan or f"{command.tasks[0].name}->?"
         try:
-            outputs = Outputs(self._plane, executions)
+            outputs = StoredOutputs(self._plane, executions)
             known = known_to_edges(command, await loaded_for_edges(self._graph, command, outputs))
             if command.joins is None:
                 name = self._graph.plan_on(edge_that_holds(self._graph, command.tasks[0], known)).name
