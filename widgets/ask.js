@@ -3,20 +3,22 @@
 /** A field's control. `read` gives the JSON of what stands in it, or null for nothing; it throws a sentence where that is no value. */
 function control(field) {
   const { reads, start, label, needed, options } = field;
-  const input = h(reads === "choice" ? "select" : reads === "integer" || reads === "number" ? "input" : "textarea", field.key || field.name);
+  const numeric = reads === "integer" || reads === "number";
+  const plain = reads === "text" || reads === "code";
+  const input = h(reads === "choice" ? "select" : numeric ? "input" : "textarea", field.key || field.name);
   if (reads === "choice") {
     if (!start || !needed) input.append(new Option("(not given)", ""));
     for (const [words, json] of options) input.append(new Option(words, json));
   } else input.spellcheck = false;
-  if (reads === "integer" || reads === "number") input.inputMode = "decimal";
+  if (numeric) input.inputMode = "decimal";
   if (reads === "code") input.classList.add("code");
   input.value = start;
   const read = () => {
-    const text = reads === "text" || reads === "code" ? input.value : input.value.trim();
-    if (reads === "text" || reads === "code") return text || !field.key || needed || start ? JSON.stringify(text) : null;
+    const text = plain ? input.value : input.value.trim();
+    if (plain) return text || !field.key || needed || start ? JSON.stringify(text) : null;
     if (!text && needed) throw new Error(`${label} is needed`);
     if (!text) return field.key ? null : "null";
-    if (reads === "number" || reads === "integer") {
+    if (numeric) {
       const value = Number(text);
       if (!Number.isFinite(value) || (reads === "integer" && !Number.isInteger(value))) {
         throw new Error(`${label}: ${text} is not ${reads === "integer" ? "a whole number" : "a number"}`);

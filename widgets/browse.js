@@ -72,8 +72,11 @@ function render({ model, el }) {
       row.usd >= Number(least.value);
     const found = rows.filter(fits);
     body.replaceChildren(...found.slice(0, SHOWN).map(line));
+    for (const id of chosen) if (!rows.some((row) => row.id === id)) chosen.delete(id);
     const more = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
-    status.textContent = `${found.length} of ${rows.length} runs${more}`;
+    const shown = new Set(found.slice(0, SHOWN).map((row) => row.id));
+    const unseen = [...chosen].filter((id) => !shown.has(id)).length;
+    status.textContent = `${found.length} of ${rows.length} runs${more}${unseen ? `; ${unseen} ticked and not shown` : ""}`;
     press();
   }
 
@@ -98,7 +101,7 @@ function render({ model, el }) {
       "tr",
       "",
       h("td", "", tick),
-      h("td", "title", open),
+      h("td", "title", open, row.origin && h("span", "dim", row.origin)),
       h("td", "", badge(row.badge)),
       ...cells.map((cell, at) => has(h("td", at > 1 ? "num" : at ? "" : "model", String(cell)), at ? {} : { title: cell })),
     );

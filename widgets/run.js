@@ -131,7 +131,7 @@ function render({ model, el }) {
     }
     title.textContent = s.title;
     stop.hidden = !s.live;
-    const parts = [s.steps, s.live ? span(now()) : s.took, s.model, s.tokens, s.calls, s.cost, s.reason];
+    const parts = [s.steps, s.live ? span(now()) : s.took, s.model, s.tokens, s.calls, s.cost, s.reason, s.name];
     facts.replaceChildren(...parts.filter(Boolean).map((part) => h("span", "", part)));
     hint.textContent = s.hint;
     const seen = JSON.stringify([s.answer, s.error, s.failed_step]);

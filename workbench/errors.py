@@ -129,10 +129,8 @@ class EffectsRepeat(UserError):
     def __init__(self, effects: Sequence[str]) -> None:
         self.effects = tuple(effects)
         listed = "".join(f"\n  - {effect}" for effect in self.effects)
-        super().__init__(
-            f"these have happened in the original and are not idempotent; the fork may make them happen again:{listed}\n"
-            "Give confirm=True to let it."
-        )
+        self.told = f"these have happened in the original and are not idempotent; the fork may make them happen again:{listed}"
+        super().__init__(f"{self.told}\nGive confirm=True to let it.")
 
 
 class RunError(WorkbenchError):

@@ -12,6 +12,7 @@ from tests.notebook.sample_run import SAMPLES
 from tests.notebook.test_magics import usage_error
 from tests.runtime.graphs import line
 from workbench.errors import EffectsRepeat, UserError
+from workbench.notebook.at_hand import model_of
 from workbench.notebook.browse import RunBrowser, rows
 from workbench.notebook.comparison import compared
 from workbench.notebook.forking import ForkForm
@@ -135,11 +136,49 @@ def test_a_fork_that_repeats_effects_is_begun_by_a_second_press(form):
     assert (asked, len(form.drawn), form.press.description) == ([False, True], 1, "Fork")
 
 
-def test_another_step_has_to_be_confirmed_anew(form):
+@pytest.mark.parametrize(("field", "value"), [("step", 1), ("code", "finish(2)"), ("prompt", "more"), ("model", "m"), ("result", "3")])
+def test_another_fork_has_to_be_confirmed_anew(form, field, value):
+    form.call.value = 0
     form._fork = lambda run, **_: (_ for _ in ()).throw(EffectsRepeat(["pay()"]))
     form.begin()
-    form.step.value = 1
+    assert form.press.description == "Fork all the same"
+    getattr(form, field).value = value
     assert form.press.description == "Fork"
+    confirmed = []
+    form._fork = lambda run, *, confirm, **_: confirmed.append(confirm) or run
+    form.begin()
+    assert confirmed == [False]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"), [("code", "finish(", "on line 1"), ("code", " ", "no code"), ("prompt", "", "task is empty")]
+)
+def test_what_cannot_be_run_is_not_forked(form, field, value, said):
+    getattr(form, field).value = value
+    form.begin()
+    assert said in form.came.value
+    assert form.drawn == []
+
+
+@pytest.mark.parametrize("odd", ["x" * 5_000, "a \u202e b", "half \ud800"])
+def test_what_a_page_would_not_show_as_it_is_is_not_changed_in_the_form(bench, odd):
+    given = "a" * 5_000 if "\ud800" in odd else odd
+    agent = wb.Agent(wb.models.Scripted([f"```python\nfinish(look({given!r}))\n```"]), tools=[look], workbench=bench)
+    agent.run(f"see {odd}")
+    form = ForkForm(bench.last, fork=None, show=None)
+    agent.close()
+    assert (form.prompt.value, form.prompt.disabled, form.changes()["prompt"]) == ("", True, None)
+    form.call.value = 0
+    assert form.result.value == ""
+    assert set(form.changes().values()) == {None}
+
+
+def test_a_model_of_the_same_name_is_not_taken_for_the_runs(two, bench):
+    run = wb.open(two[0])
+    mine, other = wb.models.Scripted(["```python\nfinish(look('a'))\n```"]), wb.models.Scripted(["other"])
+    assert model_of(run, other, {"client": other}) is None
+    assert model_of(run, None, {"client": mine, "again": mine}) is mine
+    assert model_of(run, None, {"client": mine, "twin": wb.models.Scripted(["```python\nfinish(look('a'))\n```"])}) is None
 
 
 def test_a_run_without_steps_has_no_form(bench):
@@ -225,7 +264,9 @@ def test_an_error_and_a_value_that_does_not_fit_are_shown_as_text(trying):
     form, fields = trying
     fields["name"].value = "none"
     form.call()
-    assert "✕ tool_failed" in form.came.value
+    assert "✕ raised" in form.came.value
+    assert "ValueError: no &lt;b&gt;name" in form.came.value
+    assert "in typed: raise ValueError(" in form.came.value
     assert "<b>name</b>" not in form.came.value
     fields["count"].value = "many"
     form.call()

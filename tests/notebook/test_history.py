@@ -22,8 +22,9 @@ def pay(amount: int) -> int:
 
 def asks(task, code="finish(pay(amount=3))"):
     """A run that waits for a person."""
-    global run
-    run = wb.Agent(wb.models.Scripted(["```python\\n" + code + "\\n```"] * 2, name="clerk"), tools=[pay]).start(task)
+    global run, clerk
+    clerk = wb.models.Scripted(["```python\\n" + code + "\\n```"] * 2, name="clerk")
+    run = wb.Agent(clerk, tools=[pay]).start(task)
     while not run.pending:
         pass
 '''
@@ -49,7 +50,9 @@ def test_runs_are_found_by_time_and_cost(paying: Kernel) -> None:
     paying.run("asks('pay'); run.pending[0].approve(); run.result(); begun = wb.frames.runs(run=run).started_at[0]").done()
     assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--since '{begun}' -l 1000\").run_id)") is True
     assert paying.value("run.id in list(get_ipython().run_line_magic('runs', f\"--until '{begun}' -l 1000\").run_id)") is False
-    assert paying.value("len(get_ipython().run_line_magic('runs', '--cost 1000000'))") == 0
+    assert paying.value("run.id in list(get_ipython().run_line_magic('runs', '--cost 0 -l 1000').run_id)") is True
+    assert paying.value("run.id in list(get_ipython().run_line_magic('runs', '--until 9999-01-01 -l 1000').run_id)") is True
+    assert "--cost is a number" in usage_error(paying.run("%runs --cost much"))
     for wrong in ("--since soon", "--since ''", "--until NaT"):
         assert "is a time, such as" in usage_error(paying.run(f"%runs {wrong}"))
 
@@ -89,14 +92,33 @@ def test_a_fork_runs_the_cells_code_in_place_of_the_step(paying: Kernel) -> None
 
 
 def test_a_fork_takes_another_result_and_without_a_step_a_form_that_needs_a_page(paying: Kernel) -> None:
-    paying.run("asks('pay'); run.pending[0].approve(); run.result(); clerk = wb.models.Scripted([], name='clerk')").done()
+    paying.run("asks('pay'); run.pending[0].approve(); run.result()").done()
     magic = "get_ipython().run_line_magic('fork', run.id + ' %s')"
     assert "--step 1" in usage_error(paying.run(magic % ""))
-    assert "say which step" in usage_error(paying.run(magic % "--prompt more"))
+    for option in ("--prompt more", "--confirm", "-m clerk", "-o other"):
+        assert "say which step" in usage_error(paying.run(magic % option))
     assert "by their place" in usage_error(paying.run(magic % "--step 1 --result 7"))
     paying.run("other_result = '{\"0\": 40}'").done()
     paying.run("get_ipython().run_line_magic('fork', f\"{run.id} --step 1 --result '{other_result}' -o other\")").done()
+    another = paying.run("clerk = wb.models.Scripted([], name='clerk')\n" + magic % "--step 1 --confirm")
+    assert "cannot be made from its name" in usage_error(another)
     assert paying.value("(other.result(10), run.value, paid)") == (40, 3, [3])
+
+
+def test_a_run_is_named_by_the_variable_that_holds_it(paying: Kernel) -> None:
+    paying.run("asks('pay')").done()
+    assert "approve" not in paying.run("%approve run").errors
+    assert paying.value("run.result(10)") == 3
+    refused = paying.run("%fork run --step 1").errors
+    assert "entry 11: the call pay(amount=3)" in refused
+    assert "--confirm lets it" in refused
+    paying.run("%fork run --step 1 --confirm -o other\nwhile not other.pending:\n    pass\nother.pending[0].approve()").done()
+    assert paying.value("(other.result(10), paid)") == (3, [3, 3])
+
+
+def test_options_that_would_do_nothing_are_refused(paying: Kernel) -> None:
+    assert "filters of its own" in usage_error(paying.run("%runs --browse --status failed"))
+    assert "invalid choice: 'done'" in paying.run("%runs --status done").errors
 
 
 def test_a_playback_calls_nothing_and_needs_a_page(paying: Kernel) -> None:

@@ -441,12 +441,43 @@ async def test_a_failed_call_keeps_where_the_tool_raised_without_any_value_or_se
 
 async def test_a_deep_recursion_keeps_the_innermost_frames(executor: ToolExecutor) -> None:
     def dig(depth: int) -> int:
-        return 1 // depth + dig(depth - 1)
+        return dig(depth - 1) if depth else bottom()
+
+    def bottom() -> int:
+        return 1 // 0
 
     executor.register(dig)
     record = await executor.execute("dig", {"depth": 100})
     assert record.error is not None
-    assert len(record.error.trace) == 12
+    assert [line.rpartition(" in ")[2].split(":")[0] for line in record.error.trace] == ["dig"] * 11 + ["bottom"]
+
+
+@pytest.mark.parametrize("name", ["a\ud800.py", "x" * 100_000 + ".py", "<strange>"])
+async def test_a_function_from_anywhere_fails_with_one_outcome(executor: ToolExecutor, name: str) -> None:
+    made: dict[str, Any] = {}
+    exec(compile("def odd():\n    return 1 // 0", name, "exec"), {"__name__": "odd", "__loader__": Loader()}, made)
+    executor.register(made["odd"])
+    record = await executor.execute("odd", {})
+    assert record.error is not None
+    assert record.error.type == "ZeroDivisionError"
+    assert len("".join(record.error.trace)) < 500
+
+
+class Loader:
+    """The loader of a module, which is asked for its source."""
+
+    def get_source(self, name: str) -> str:
+        raise KeyError(name)
+
+
+async def test_a_secret_is_hidden_also_where_its_line_is_cut(executor: ToolExecutor) -> None:
+    def login(password: SecretStr) -> None:
+        raise ValueError("0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789" "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789canary-across-the-cut")  # fmt: skip  # noqa: E501
+
+    executor.register(login)
+    record = await executor.execute("login", {"password": SecretStr("canary-across-the-cut")})
+    assert record.error is not None
+    assert "canary" not in "".join(record.error.trace)
 
 
 async def test_a_very_long_exception_is_shortened(executor: ToolExecutor) -> None:

@@ -7,6 +7,7 @@ for a re-run the recorded replies of the model.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -34,23 +35,25 @@ class Turn(NamedTuple):
     """One step of an agent's run, with what a fork may say otherwise."""
 
     entries: Sequence[AnyEntry]
-    code: str | None
-    """What its reply asked to run; None for a reply in words."""
-    calls: Sequence[ToolCallEntry]
-    """The calls that its code made and that have ended."""
+
+    @property
+    def code(self) -> str | None:
+        """What its reply asked to run; None for a reply in words, and for code too long for the log."""
+        plan = _dispatch(self.entries)
+        args = plan.result.next_tasks[0].args if plan is not None and plan.result.next_tasks else None
+        asked = decode_value(args.inline) if args is not None and args.blob is None else None
+        return asked.get("code") if isinstance(asked, dict) else None
+
+    @property
+    def calls(self) -> list[ToolCallEntry]:
+        """The calls that its code made and that have ended."""
+        return [entry for entry in self.entries if isinstance(entry, ToolCallEntry) and entry.phase == "outcome"]
 
 
 def turns(entries: Sequence[AnyEntry]) -> list[Turn]:
     """The steps of an agent's run, in order; none where it is the run of another graph."""
     starts = [place for place, entry in enumerate(entries) if isinstance(entry, TaskExecution) and _is(entry, "task_llm", "started")]
-    return [_turn(entries[start:end]) for start, end in pairwise([*starts, len(entries)])]
-
-
-def _turn(within: Sequence[AnyEntry]) -> Turn:
-    plan = _dispatch(within)
-    args = plan.result.next_tasks[0].args if plan is not None and plan.result.next_tasks else None
-    asked = decode_value(args.inline) if args is not None and args.blob is None else {}
-    return Turn(within, asked.get("code") if isinstance(asked, dict) else None, _ended_calls(within))
+    return [Turn(entries[start:end]) for start, end in pairwise([*starts, len(entries)])]
 
 
 def cut(
@@ -70,7 +73,9 @@ def cut(
         UserError: the run has no such step, code or call.
     """
     if code is not None and result is not None:
-        raise UserError("give code= or result=, not both: other code makes other calls")
+        raise UserError("change the code or the result of a call, not both: other code makes other calls")
+    if code is not None:
+        _check(code)
     steps = turns(entries)
     if step is None and (result is None or not all(isinstance(call, str) for call in result)):
         step = 1 if prompt is not None and code is None and result is None else None
@@ -93,6 +98,8 @@ def cut(
     else:
         assert step is not None
         seq = within[0].seq - 1
+    if prompt is not None and not prompt.strip():
+        raise UserError("the task is empty; leave it as it was, or write another")
     if prompt is not None:
         edits |= _prompt(entries, prompt)
         told["prompt"] = prompt
@@ -207,16 +214,24 @@ def _is(entry: TaskExecution, name: str, phase: str) -> bool:
     return (entry.header.name, entry.phase) == (name, phase)
 
 
+def _check(code: str) -> None:
+    """A person's code that cannot be read is their mistake, and no failure for the model to mend."""
+    if not code.strip():
+        raise UserError("there is no code; to end the step there, write finish(None)")
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        raise UserError(f"the code cannot be read: {error.msg} on line {error.lineno}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"the code cannot be read: {error or type(error).__name__}") from error
+
+
 def _dispatch(within: Sequence[AnyEntry]) -> PlanExecution | None:
     return next((entry for entry in within if isinstance(entry, PlanExecution) and entry.header.name == "plan_dispatch"), None)
 
 
-def _ended_calls(within: Sequence[AnyEntry]) -> list[ToolCallEntry]:
-    return [entry for entry in within if isinstance(entry, ToolCallEntry) and entry.phase == "outcome"]
-
-
 def _call(within: Sequence[AnyEntry], call: int | str) -> ToolCallEntry:
-    outcomes = _ended_calls(within)
+    outcomes = Turn(within).calls
     found = next((entry for entry in outcomes if call in (entry.header.exec_id, entry.call.ordinal)), None)
     if found is None:
         known = ", ".join(f"{entry.call.ordinal} ({entry.call.tool})" for entry in outcomes) or "none"

@@ -22,11 +22,15 @@ def tools_of(run: Run, tools: Mapping[str, Tool], variables: Mapping[str, Any]) 
 
 
 def model_of(run: Run, client: ModelClient | None, variables: Mapping[str, Any]) -> ModelClient | None:
-    """A run's model, if it is this `client` or in a variable. One that is no service cannot be made anew from its name."""
-    name = (_made_with(run).get("model") or {}).get("name")
+    """A run's model, where it is this `client` or in a variable, and cannot be taken for another: one of the same name may be a script with
+    other replies, or a service at another address. None leaves it to the run, which has its own or makes it from its record."""
+    recorded = _made_with(run).get("model")
+    if run.live or recorded is None:
+        return None
     # Asked of the class first: looking at any object of the notebook might run its code.
     clients = [value for value in (client, *variables.values()) if hasattr(type(value), "complete")]
-    return next((each for each in clients if isinstance(each, ModelClient) and each.name == name), None)
+    same = {id(each): each for each in clients if isinstance(each, ModelClient) and {"name": each.name, **each.spec()} == recorded}
+    return next(iter(same.values())) if len(same) == 1 else None
 
 
 def _made_with(run: Run) -> dict[str, Any]:

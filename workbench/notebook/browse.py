@@ -84,6 +84,7 @@ def _row(run: Any, tools: list[str]) -> dict[str, Any]:
     return {
         "id": run.run_id,
         "title": shown.line_of("" if pd.isna(run.title) else str(run.title), 160),
+        "origin": "" if pd.isna(run.forked_from) else f"fork of {run.forked_from[:8]}",
         "status": run.status,
         "badge": BADGES[run.status],
         "model": "" if pd.isna(run.model) else shown.line_of(str(run.model), 60),

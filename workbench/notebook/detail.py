@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from workbench.notebook.shown import FIELD, Text
+from workbench.notebook.shown import FIELD, Text, last_lines
 from workbench.notebook.wire import Step, View
 
 
@@ -28,10 +28,7 @@ class Detail(NamedTuple):
 
     def innermost(self, trace: str) -> str:
         """The last lines of a traceback, at this level."""
-        if len(trace) <= self.text:
-            return trace
-        last = trace[-self.text :]
-        return last.partition("\n")[2] or last
+        return last_lines(trace, self.text)
 
 
 LEVELS = (

@@ -74,7 +74,7 @@ class Excerpts:
         """A recorded error."""
         if error is None:
             return None
-        kind, trace = self.line(error.type or error.code, 60), "\n".join(error.trace)
+        kind, trace = self.line(error.type or error.code, 60), shown.last_lines("\n".join(error.trace))
         return {
             "type": kind,
             "message": self.text(error.message, step),

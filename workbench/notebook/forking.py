@@ -11,9 +11,9 @@ import ipywidgets
 from IPython.display import clear_output
 
 from workbench.agents.fork import Turn, turns
-from workbench.errors import EffectsRepeat, UserError, WorkbenchError
+from workbench.errors import EffectsRepeat, UnencodableValue, UserError, WorkbenchError
 from workbench.notebook import shown
-from workbench.record.codec import decode_value
+from workbench.record.codec import decode_value, encode_value
 from workbench.record.envelope import ToolCallEntry
 from workbench.runtime.run import Run
 from workbench.visible import visible
@@ -39,7 +39,7 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
         if not self._turns:
             raise UserError(f"run {run.id[:8]} is no agent's, so it has no steps; in code: wb.open({run.id[:8]!r}).fork(at=…)")
         task = run.state.input
-        self._task = str(decode_value(task.inline)) if task is not None and task.blob is None else ""
+        self._task = str(decode_value(task.inline)) if task is not None and task.blob is None else None
         model = (run.state.manifest.resources.get("model") or {}).get("name", "") if run.state.manifest else ""
         self.step = ipywidgets.Dropdown(
             options=[(_line(number, turn), number) for number, turn in enumerate(self._turns, 1)],
@@ -49,7 +49,8 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
             layout=_LAYOUT,
         )
         self.code = ipywidgets.Textarea(description="Code", style=_WIDE, layout=_LINES)
-        self.prompt = ipywidgets.Textarea(self._task, description="Task", style=_WIDE, layout=_LAYOUT)
+        self.prompt = ipywidgets.Textarea(description="Task", style=_WIDE, layout=_LAYOUT)
+        _offer(self.prompt, self._task)
         self.model = ipywidgets.Text(description="Model", placeholder=f"{model}, as it was", style=_WIDE, layout=_LAYOUT)
         self.call = ipywidgets.Dropdown(options=[("", _NONE)], description="A call", style=_WIDE, layout=_LAYOUT)
         self.result = ipywidgets.Textarea(description="Result", placeholder="JSON", style=_WIDE, layout=_LAYOUT)
@@ -59,6 +60,8 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
         self._confirmed = False
         self.step.observe(lambda _change: self._fill(), names="value")
         self.call.observe(lambda _change: self._fill_result(), names="value")
+        for field in (self.step, self.code, self.prompt, self.model, self.call, self.result):
+            field.observe(lambda _change: self._ask_again(), names="value")  # what was confirmed was another fork
         self.press.on_click(lambda _button: self.begin())
         self._fill()
         head = ipywidgets.HTML(
@@ -79,9 +82,9 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
             fork = self._fork(self._run, step=self.step.value, confirm=self._confirmed, **self.changes())
         except EffectsRepeat as error:
             self._confirmed, self.press.description = True, "Fork all the same"
-            again = "\n".join(f"  - {effect}" for effect in error.effects)
-            self._say(f"! These have happened and are not idempotent; in the fork they may happen again:\n{again}")
+            self._say(f"! {error.told}")
         except (WorkbenchError, ValueError) as error:
+            self._ask_again()
             self._say(f"✕ not forked: {error}")
         else:
             self._ask_again()
@@ -106,8 +109,8 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
             except ValueError as error:
                 raise ValueError(f"the result of the call is to be JSON: {error}") from error
         return {
-            "code": self.code.value if self.code.value != (turn.code or "") else None,
-            "prompt": self.prompt.value if self.prompt.value != self._task else None,
+            "code": self.code.value if not self.code.disabled and self.code.value != turn.code else None,
+            "prompt": self.prompt.value if not self.prompt.disabled and self.prompt.value != self._task else None,
             "model": self.model.value.strip() or None,
             "result": result,
         }
@@ -115,9 +118,7 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
     def _fill(self) -> None:
         """What the chosen step was."""
         turn = self._turns[self.step.value - 1]
-        self.code.value = turn.code or ""
-        self.code.disabled = turn.code is None
-        self.code.placeholder = "the reply asked for no code" if turn.code is None else ""
+        _offer(self.code, turn.code)
         calls = [(f"{place + 1} · {_called(entry)}", place) for place, entry in enumerate(turn.calls)]
         self.call.options = [("as they were" if calls else "no calls", _NONE), *calls]
         self.call.value = _NONE
@@ -126,8 +127,8 @@ class ForkForm(ipywidgets.VBox):  # type: ignore[misc]
 
     def _fill_result(self) -> None:
         chosen = self.call.value
-        self.result.disabled = chosen == _NONE
         self.result.value = "" if chosen == _NONE else _json(self._turns[self.step.value - 1].calls[chosen])
+        self.result.disabled = chosen == _NONE
 
     def _ask_again(self) -> None:
         self._confirmed, self.press.description = False, "Fork"
@@ -148,11 +149,27 @@ def _called(entry: ToolCallEntry) -> str:
 
 
 def _json(entry: ToolCallEntry) -> str:
-    """What a call gave, as JSON; empty where it gave nothing that JSON can say."""
+    """What a call gave, as JSON; empty where JSON does not say all of it, and where it is too long to change by hand."""
     payload = entry.call.result
     if payload is None or payload.blob is not None:
         return ""
     try:
-        return json.dumps(decode_value(payload.inline), ensure_ascii=False)
-    except (TypeError, ValueError):
+        text = json.dumps(decode_value(payload.inline), ensure_ascii=False)
+        whole = encode_value(json.loads(text)) == payload.inline
+    except (TypeError, ValueError, UnencodableValue):
         return ""
+    return text if whole and _is_plain(text) else ""
+
+
+def _offer(field: Any, text: str | None) -> None:
+    """Let a text be changed, if a person can see all that it is."""
+    plain = text is not None and _is_plain(text)
+    field.value = text if plain else ""
+    field.disabled = not plain
+    field.placeholder = (
+        "" if plain else "it had none" if text is None else "too long, or not wholly visible: change it in code, with run.fork(…)"
+    )
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= shown.FIELD and visible(text) == text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar, get_args
 
 import pandas as pd
 from IPython.core.error import UsageError
@@ -13,12 +14,16 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from workbench import frames
 from workbench.current import current
-from workbench.errors import UnknownRun, UserError
+from workbench.errors import EffectsRepeat, UnknownRun, UserError
 from workbench.notebook.session import NotebookSession
+from workbench.record.values import LifetimeStatus
 from workbench.runtime.pending import Pending
 from workbench.runtime.run import Run
 
 T = TypeVar("T")
+
+STATUSES = (*sorted(get_args(LifetimeStatus)), "interrupted")
+"""What a run can be; the last is said of one that nobody works on."""
 
 SHOWN = ["run_id", "title", "status", "started_at", "duration_s", "model", "tasks", "tool_calls", "cost_usd", "forked_from"]
 
@@ -34,13 +39,13 @@ class HistoryMagics(Magics):
 
     @no_var_expand
     @magic_arguments()
-    @argument("-s", "--status", help="only runs with this status, such as waiting, failed or interrupted")
+    @argument("-s", "--status", choices=STATUSES, help="only runs with this status")
     @argument("-t", "--text", help="only runs whose task has this text in it; upper and lower case are the same")
     @argument("-m", "--model", help="only runs of a model whose name has this text in it")
     @argument("--tool", help="only runs that have called this tool")
     @argument("--since", help="only runs that began at this time or later: 2026-11-21, or '2026-11-21 09:00' in quotes; in UTC")
     @argument("--until", help="only runs that began before this time")
-    @argument("--cost", type=float, help="only runs that cost at least so many dollars")
+    @argument("--cost", help="only runs that cost at least so many dollars")
     @argument("-l", "--limit", type=int, default=20, help="how many, the newest first (default: 20)")
     @argument("-b", "--browse", action="store_true", help="a table to search, open and compare runs in")
     @line_magic
@@ -53,11 +58,11 @@ class HistoryMagics(Magics):
         %runs --since 2026-11-01 --cost 0.05
         """
         args = parse_argstring(self.runs, line)
-        return _checked(self._session.browse) if args.browse else _checked(lambda: _found(args))
+        return _checked(lambda: self._browse(line)) if args.browse else _checked(lambda: _found(args))
 
     @no_var_expand
     @magic_arguments()
-    @argument("run", nargs="?", help="a run's id, or a beginning of it (default: the only run that waits)")
+    @argument("run", nargs="?", help="a variable that holds the run, its id, or a beginning of that (default: the only run that waits)")
     @argument("-n", "--number", type=int, default=1, help="which of the run's requests, counted from 1 (default: 1)")
     @argument("--reject", action="store_true", help="refuse the call instead")
     @argument("--note", help="what to tell whoever asked, in quotes")
@@ -70,11 +75,12 @@ class HistoryMagics(Magics):
         %approve 4f21a0c3 --value '{"amount": 10}' --note "less will do"
         %approve 4f21a0c3 --reject --note "not today"
         """
-        _checked(lambda: _decide(parse_argstring(self.approve, line)))
+        args = parse_argstring(self.approve, line)
+        _checked(lambda: _decide(args, None if args.run is None else self._run(args.run)))
 
     @no_var_expand
     @magic_arguments()
-    @argument("run", help="a run's id, or a beginning of it")
+    @argument("run", help="a variable that holds the run, its id, or a beginning of that")
     @argument("--speed", type=float, default=1.0, help="how many seconds of the run pass in one (default: 1)")
     @line_magic
     def replay(self, line: str) -> None:
@@ -83,11 +89,11 @@ class HistoryMagics(Magics):
         %replay 4f21a0c3 --speed 10
         """
         args = parse_argstring(self.replay, line)
-        _checked(lambda: self._session.play(current().open(args.run), args.speed))
+        _checked(lambda: self._session.play(self._run(args.run), args.speed))
 
     @no_var_expand
     @magic_arguments()
-    @argument("run", help="a run's id, or a beginning of it")
+    @argument("run", help="a variable that holds the run, its id, or a beginning of that")
     @argument("--step", type=int, help="the agent's step that is taken again (default: a form asks)")
     @argument("--prompt", help="go on as if the task had been this text, in quotes")
     @argument("--result", help="what calls of the step gave instead, as JSON in quotes; the first is 0: '{\"0\": 20.5}'")
@@ -107,11 +113,21 @@ class HistoryMagics(Magics):
         """
         return _checked(lambda: self._forked(parse_argstring(self.fork, line), cell))
 
+    def _browse(self, line: str) -> None:
+        if len(line.split()) > 1:
+            raise UserError("the table has filters of its own: write %runs --browse alone, or leave --browse out")
+        self._session.browse()
+
+    def _run(self, name: str) -> Run:
+        """A run by the variable that holds it, by its id, or by a beginning of that."""
+        held = self._variables.get(name)
+        return held if isinstance(held, Run) else current().open(name)
+
     def _forked(self, args: Any, code: str | None) -> Run | None:
-        run = current().open(args.run)
+        run = self._run(args.run)
         changes = {"code": code, "prompt": _unquoted(args.prompt), "result": _by_call(_json(args.result, "--result"))}
         if args.step is None:
-            if any(value is not None for value in changes.values()):
+            if args.confirm or args.output or args.model or any(value is not None for value in changes.values()):
                 raise UserError(f"say which step is taken again: %fork {run.id[:8]} --step 1")
             self._session.fork_form(run)
             return None
@@ -124,7 +140,7 @@ class HistoryMagics(Magics):
 def _found(args: Any) -> pd.DataFrame:
     found = frames.runs(since=_time(args.since, "--since"), until=_time(args.until, "--until"))
     if args.cost is not None:
-        found = found[found["cost_usd"] >= args.cost]
+        found = found[found["cost_usd"] >= _dollars(args.cost)]
     for column, text in (("title", _unquoted(args.text)), ("model", _unquoted(args.model))):
         if text is not None:
             found = found[found[column].str.contains(text, case=False, regex=False, na=False)]
@@ -136,6 +152,13 @@ def _found(args: Any) -> pd.DataFrame:
     return found.iloc[::-1][SHOWN].head(max(0, args.limit)).reset_index(drop=True)
 
 
+def _dollars(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise UserError(f"--cost is a number of dollars, such as 0.05; {text!r} is none") from error
+
+
 def _time(text: str | None, option: str) -> pd.Timestamp | None:
     if text is None:
         return None
@@ -145,8 +168,8 @@ def _time(text: str | None, option: str) -> pd.Timestamp | None:
     return stamp
 
 
-def _decide(args: Any) -> None:
-    pending = _pending(args.run, args.number)
+def _decide(args: Any, run: Run | None) -> None:
+    pending = _pending(run, args.number)
     value, note = _json(args.value, "--value"), _unquoted(args.note)
     kind = pending.request.kind
     if args.reject:
@@ -167,13 +190,13 @@ def _decide(args: Any) -> None:
     print(f"run {pending.run.id[:8]}: {pending.title} {'No' if args.reject else 'Yes'}.")  # noqa: T201 - a magic says what it did
 
 
-def _pending(run_id: str | None, number: int) -> Pending:
+def _pending(run: Run | None, number: int) -> Pending:
     """The request that is meant.
 
     Raises:
         UserError: there is none, or it is not clear which.
     """
-    if run_id is None:
+    if run is None:
         waiting = [run for run in current().runs(limit=1_000) if run.pending]
         if len(waiting) != 1:
             listed = "".join(f"\n  {run.id[:8]}  {run.title}: {run.pending[0].title}" for run in waiting)
@@ -182,8 +205,6 @@ def _pending(run_id: str | None, number: int) -> Pending:
                 + (f"; say which, such as %approve {waiting[0].id[:8]}:{listed}" if waiting else "")
             )
         (run,) = waiting
-    else:
-        run = current().open(run_id)
     asked = run.pending
     if not 1 <= number <= len(asked):
         raise UserError(f"run {run.id[:8]} is {run.status} and waits for {len(asked)} decisions; there is no number {number}")
@@ -218,5 +239,7 @@ def _checked(work: Callable[[], T]) -> T:
     """A mistake in how a magic is used is one line, not a traceback."""
     try:
         return work()
+    except EffectsRepeat as error:
+        raise UsageError(f"{error.told}\n--confirm lets it.") from error
     except (UserError, UnknownRun) as error:
         raise UsageError(str(error)) from error

@@ -36,7 +36,7 @@ def facts(summary: Summary) -> list[str]:
         summary["reason"],
         resumed,
     )
-    return [word for word in (*words, summary["started"]) if word]
+    return [word for word in (*words, summary["started"], summary["name"]) if word]
 
 
 def error_title(summary: Summary) -> str:

@@ -38,7 +38,7 @@ def played(
     if not entries:
         raise UserError("there is nothing to play: the record has no entries")
     tape = _Tape(entries, speed, longest)
-    return LiveRun(
+    live = LiveRun(
         read_entries=tape.read,
         subscribe=tape.subscribe,
         on_stop=tape.finish,
@@ -48,6 +48,8 @@ def played(
         pages=pages,
         instead=f"A playback of run {entries[0].header.lifetime_id} is drawn here while this page is open.",
     )
+    live.say("This is a playback of what has happened: nothing is run, called or asked again. Stop shows the rest at once.")
+    return live
 
 
 def _refuse(_message: Mapping[str, Any]) -> None:

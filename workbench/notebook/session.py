@@ -88,7 +88,8 @@ class NotebookSession:
         names = _functions(code, only)
         if self._ip.should_run_async(cell, transformed_cell=code) and _loop_is_running():
             raise UserError("a %%tool cell cannot await; await in a cell of its own, and use the result here")
-        if not self._ip.run_cell(cell, store_history=False).success:
+        # A line stands for the magic's, so that tracebacks count lines as the page does.
+        if not self._ip.run_cell(f"# %%tool\n{cell}", store_history=False).success:
             # What is wrong has been shown. This says what it means, and stops Run All.
             raise UserError("the cell failed; the notebook's tools are as they were")
         made = [_tool(self._ip.user_ns[name], options) for name in names]

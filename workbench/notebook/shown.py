@@ -71,6 +71,14 @@ def clip_end(text: str, length: int, limit: int = FIELD) -> Text:
     return {"text": visible(text)[-limit:], "length": length, "cut": length > limit}
 
 
+def last_lines(text: str, limit: int = FIELD) -> str:
+    """The last lines of a text, in at most `limit` characters: of a traceback, what lies innermost."""
+    if len(text) <= limit:
+        return text
+    last = text[-limit:]
+    return last.partition("\n")[2] or last
+
+
 def line_of(text: str, limit: int) -> str:
     """The text's first line, in at most `limit` characters."""
     first = visible(text[: 8 * limit].strip().split("\n", 1)[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets
 
-from workbench.errors import ToolError
+from workbench.errors import ToolError, ToolFailed
 from workbench.loop import run_sync
 from workbench.notebook import shown
 from workbench.notebook.forms import form
@@ -50,8 +50,10 @@ class TryTool(ipywidgets.VBox):  # type: ignore[misc]
             args = self.arguments()
             value = run_sync(self._executor.call(self._tool.name, args, approved=True))
             self._say("✓ returned", f"{type(value).__name__}: {shown.value_text(value)}")
+        except ToolFailed as error:
+            self._say("✕ raised", "\n  at ".join([f"{error.type}: {error}", *error.trace]))
         except ToolError as error:
-            self._say(f"✕ {error.code}", str(error))
+            self._say(f"✕ {error.code.removeprefix('tool_').replace('_', ' ')}", str(error))
         except ValueError as error:
             self._say("✕ not called", str(error))
         finally:

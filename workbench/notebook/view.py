@@ -167,6 +167,7 @@ class RunView:
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
+                name=f"run {entry.header.lifetime_id[:8]}",
                 task=self._texts.text(_task_of(entry, resources)),
                 model=self._texts.line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",

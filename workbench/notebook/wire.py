@@ -243,6 +243,8 @@ class Summary(TypedDict):
     """The run in one line, its task and what came of it."""
 
     title: str
+    name: str
+    """The word run and the beginning of its id, as people and magics name it."""
     task: Text
     badge: Badge
     live: bool

@@ -140,12 +140,7 @@ def decode_entry(stored: StoredEntry) -> AnyEntry:
         entry = ENTRY.validate_json(body)
     except ValidationError as error:
         raise _not_an_entry(stored.lifetime_id, stored.seq, body, error) from error
-    if entry.seq != stored.seq or entry.header.lifetime_id != stored.lifetime_id:
-        raise RecordCorrupt(
-            f"entry {stored.seq} of {stored.lifetime_id} says it is entry {entry.seq} of {entry.header.lifetime_id}",
-            lifetime_id=stored.lifetime_id,
-            seq=stored.seq,
-        )
+    _refuse_another(stored.lifetime_id, stored.seq, entry.header.lifetime_id, entry.seq)
     return entry
 
 
@@ -160,8 +155,12 @@ class _Telemetry(TypedDict, total=False):
     tool_calls: int
 
 
-class _NextTask(TypedDict, total=False):
+class _NextTask(TypedDict):
     name: str
+
+
+class _Header(TypedDict):
+    lifetime_id: str
 
 
 class _Result(TypedDict, total=False):
@@ -174,6 +173,8 @@ class Said(TypedDict, total=False):
     """What an entry says of an execution or a call beside its columns, for readers of very many that need little of each."""
 
     schema: Required[Literal["workbench.envelope/1"]]
+    seq: Required[int]
+    header: Required[_Header]
     links: _Links
     telemetry: _Telemetry
     result: _Result | None
@@ -190,9 +191,18 @@ def said_in(lifetime_id: str, seq: int, body: bytes) -> Said:
         StoreTooNew, RecordCorrupt: as `decode_entry`.
     """
     try:
-        return _SAID.validator.validate_json(body)  # type: ignore[no-any-return]
+        said: Said = _SAID.validator.validate_json(body)
     except ValidationError as error:
         raise _not_an_entry(lifetime_id, seq, body, error) from error
+    _refuse_another(lifetime_id, seq, said["header"]["lifetime_id"], said["seq"])
+    return said
+
+
+def _refuse_another(lifetime_id: str, seq: int, says_lifetime: str, says_seq: int) -> None:
+    if (says_lifetime, says_seq) != (lifetime_id, seq):
+        raise RecordCorrupt(
+            f"entry {seq} of {lifetime_id} says it is entry {says_seq} of {says_lifetime}", lifetime_id=lifetime_id, seq=seq
+        )
 
 
 def _not_an_entry(lifetime_id: str, seq: int, body: bytes, cause: ValidationError) -> Exception:

@@ -39,7 +39,7 @@ from workbench.errors import (
     UserError,
 )
 from workbench.loop import begun
-from workbench.raised import trace
+from workbench.raised import HIDDEN, trace
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
@@ -298,7 +298,7 @@ def safe_text(error: BaseException, hidden: Iterable[str]) -> str:
     except Exception:  # noqa: BLE001 - an exception whose own __str__ fails still has one outcome
         return "(its text could not be read)"
     for secret in hidden:
-        text = text.replace(secret, "**********")
+        text = text.replace(secret, HIDDEN)
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}… ({len(text):,} characters)"
 
 
