@@ -118,6 +118,8 @@ def test_a_run_is_named_by_the_variable_that_holds_it(paying: Kernel) -> None:
 
 def test_options_that_would_do_nothing_are_refused(paying: Kernel) -> None:
     assert "filters of its own" in usage_error(paying.run("%runs --browse --status failed"))
+    for line in ("%fork 4f --step 1 -o 1x", "%%agent -m model -o class\ngo"):
+        assert "is no name of a variable" in usage_error(paying.run(line))
     assert "invalid choice: 'done'" in paying.run("%runs --status done").errors
 
 

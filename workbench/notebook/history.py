@@ -15,6 +15,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from workbench import frames
 from workbench.current import current
 from workbench.errors import EffectsRepeat, UnknownRun, UserError
+from workbench.notebook.options import variable
 from workbench.notebook.session import NotebookSession
 from workbench.record.values import LifetimeStatus
 from workbench.runtime.pending import Pending
@@ -99,7 +100,7 @@ class HistoryMagics(Magics):
     @argument("--result", help="what calls of the step gave instead, as JSON in quotes; the first is 0: '{\"0\": 20.5}'")
     @argument("-m", "--model", help="provider:name, or a variable that holds a model (default: the run's own)")
     @argument("--confirm", action="store_true", help="what has happened after the point and is not idempotent may happen again")
-    @argument("-o", "--output", help="a variable that is bound to the new run")
+    @argument("-o", "--output", type=variable, help="a variable that is bound to the new run")
     @line_cell_magic
     def fork(self, line: str, cell: str | None = None) -> Run | None:
         """Begin a new run with what another has recorded, and go on live from one of its steps. The other run stays as it is.

@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from workbench.errors import UserError
-from workbench.notebook.options import AgentOptions, ToolOptions
+from workbench.notebook.options import AgentOptions, ToolOptions, variable
 from workbench.notebook.session import NotebookSession
 
 AWAITED = "_agent_awaited"
@@ -98,7 +98,7 @@ class WorkbenchMagics(Magics):
     )
     @argument("--with", dest="given", help="names of variables that are put into the sandbox, separated by commas")
     @argument("--continue", dest="continuing", action="store_true", help="go on with the conversation of the last %%agent cell")
-    @argument("-o", "--output", help="a variable that is bound to the run before it starts working")
+    @argument("-o", "--output", type=variable, help="a variable that is bound to the run before it starts working")
     @argument("--background", action="store_true", help="do not wait: the cell's value is the live run")
     @cell_magic
     def agent(self, line: str, cell: str) -> Any:
@@ -125,7 +125,7 @@ class WorkbenchMagics(Magics):
             raise UsageError(str(error)) from error
 
     @no_var_expand
-    @magic_arguments()
+    @magic_arguments("try")
     @argument("tool", help="a tool of this notebook")
     @line_magic("try")
     def try_tool(self, line: str) -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Literal
 
 from workbench.agents.codeact import Approve
 from workbench.sandbox.session import EngineChoice
+
+
+def variable(text: str) -> str:
+    """The name of a variable that can be bound.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isidentifier() or iskeyword(text):
+        raise ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from workbench.record.envelope import (
     HitlRequest,
     HitlResponse,
     LifetimeEvent,
+    Manifest,
     PlanExecution,
     TaskExecution,
     ToolCallEntry,
@@ -167,7 +168,7 @@ class RunView:
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
-                name=f"run {entry.header.lifetime_id[:8]}",
+                name=f"run {entry.header.lifetime_id[:8]}{_origin(manifest)}",
                 task=self._texts.text(_task_of(entry, resources)),
                 model=self._texts.line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",
@@ -391,6 +392,10 @@ def _badge_of(entry: TaskExecution, *, block: bool) -> Badge:
     if entry.header.status == "CANCELLED" and result is not None and result.error is not None and result.error.code == SUPERSEDED:
         return BADGES["superseded"]
     return BADGES[EXECUTIONS[entry.header.status]]
+
+
+def _origin(manifest: Manifest | None) -> str:
+    return f", fork of {manifest.forked_from.lifetime_id[:8]}" if manifest is not None and manifest.forked_from is not None else ""
 
 
 def _task_of(entry: LifetimeEvent, resources: Mapping[str, Any]) -> str:
