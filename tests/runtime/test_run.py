@@ -43,15 +43,23 @@ def test_a_run_is_started_and_awaited_on_the_runtimes_loop(bench):
     assert run_sync(inside()) == 4
 
 
-async def test_many_runs_are_started_together_from_another_loop_and_stored_in_few_transactions(tmp_path, monkeypatch):
-    bench, commits = local(home=tmp_path), []
-    commit = Writer._commit
+async def test_runs_are_started_from_another_loop(bench):
+    runs = await asyncio.gather(*(wb.astart(line(one), number, workbench=bench) for number in range(3)))
+    assert await asyncio.gather(*runs) == [0, 1, 2]
+
+
+def test_many_runs_that_are_started_together_are_stored_in_few_transactions(tmp_path, monkeypatch):
+    bench, commits, commit = local(home=tmp_path), [], Writer._commit
     monkeypatch.setattr(Writer, "_commit", lambda writer, requests: commits.append(len(requests)) or commit(writer, requests))
-    runs = await asyncio.gather(*(wb.astart(line(one), number, workbench=bench) for number in range(100)))
-    assert await asyncio.gather(*runs) == list(range(100))
+
+    async def together():
+        runs = await asyncio.gather(*(wb.astart(line(one), number, workbench=bench) for number in range(100)))
+        return await asyncio.gather(*runs)
+
+    assert run_sync(together()) == list(range(100))
     bench.close()
     assert sum(commits) > 300
-    assert len(commits) < 100
+    assert len(commits) < 100, commits
 
 
 async def test_what_is_no_graph_is_refused_before_anything_is_stored(bench):
