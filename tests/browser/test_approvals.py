@@ -71,7 +71,7 @@ def test_in_notebook_7_too_a_tool_is_allowed_for_a_run_and_the_run_looked_throug
         notebook.shot("notebook7-waiting")
         card.get_by_role("button", name="Always allow this tool").click()
         notebook.done(2)
-        expect(page.locator("section").first).to_contain_text("with all further calls of this tool in this run")
+        expect(page.locator("section").first).to_contain_text("and so is all further use of it in this run")
         notebook.run_cell(3)
         view = page.locator(".wb-run")
         expect(view).to_contain_text("done")

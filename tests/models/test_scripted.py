@@ -32,7 +32,7 @@ async def test_a_line_may_be_a_function_of_the_messages() -> None:
 
 
 async def test_the_end_of_the_script_is_an_error_that_says_so() -> None:
-    with pytest.raises(ModelError, match="'scripted:demo' has 1 replies, and reply 2 was asked for"):
+    with pytest.raises(ModelError, match="'scripted:demo' has no reply 2"):
         await Scripted(["one"], name="demo").complete(after("one"))
 
 

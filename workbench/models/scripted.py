@@ -57,7 +57,7 @@ class Scripted:
         """
         turn = sum(message.role == "assistant" for message in request.messages)
         if turn >= len(self._replies):
-            raise ModelError(f"the script {self.name!r} has {len(self._replies)} replies, and reply {turn + 1} was asked for; add it")
+            raise ModelError(f"the script {self.name!r} has no reply {turn + 1}: it ends with number {len(self._replies)}; add it")
         line = self._replies[turn]
         content = line if isinstance(line, str) else line(request.messages)
         size = -(-len(content) // _PIECES) or 1

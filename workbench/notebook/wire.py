@@ -80,7 +80,7 @@ DECISIONS: dict[str, str] = {
     "happened": "It happened, says {}",
     "did_not_happen": "It did not happen, says {}",
     "approved": "Approved by {}",
-    "approved_always": "Approved by {}, with all further calls of this tool in this run",
+    "approved_always": "Approved by {}, and so is all further use of it in this run",
     "rejected": "Rejected by {}",
     "answered": "Answered by {}",
     "expired": "Nobody decided in time",

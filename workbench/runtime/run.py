@@ -334,7 +334,7 @@ class Run:
         item = InboxItem(response.request_id, self.id, response.model_dump_json(exclude_none=True).encode())
         asked = state.requests.get(item.request_id)
         if asked is not None and (why := misfit(asked, response)):
-            raise UserError(f"the decision for request {item.request_id} is refused: {why}")
+            raise UserError(f"the decision is refused: {why}")
         if asked is None and item.request_id not in {known.request_id for known in await self.workbench.store.decisions(self.id)}:
             raise UserError(f"run {self.id} does not ask {item.request_id}; `run.pending` lists what it asks")
         kept = await self.workbench.store.put_decision(item)
