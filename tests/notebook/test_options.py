@@ -109,8 +109,11 @@ def test_settings_are_shown_set_used_and_forgotten(notebook: Kernel) -> None:
         ("speed 3", "there is no setting 'speed'"),
         ("engine wasm", "engine cannot be 'wasm'; give auto, littrs, monty"),
         ("max_iterations x", "cannot be 'x'"),
+        ("model nothing:at-all", "nothing"),
     ):
         assert said in usage_error(notebook.run(f"%workbench {wrong}"))
+    assert "nofile.yaml" in notebook.run("%workbench policy nofile.yaml").errors
+    assert "changed" not in notebook.run("%workbench").done().value
     notebook.run("get_ipython().config.pop('WorkbenchSettings')  # which %config has told the shell, for as long as it lives").done()
 
 

@@ -8,6 +8,8 @@ from traitlets import Enum, Int, TraitError, Unicode
 from traitlets.config import Configurable
 
 from workbench.errors import UserError
+from workbench.guardrails.policy import policy_of
+from workbench.models.resolve import check_name
 
 
 class WorkbenchSettings(Configurable):
@@ -27,9 +29,14 @@ class WorkbenchSettings(Configurable):
 
         Raises:
             UserError: there is no such setting, or it cannot have this value.
+            ConfigurationError, PolicyError: the name is no model's, or the policy cannot be read.
         """
         if name not in self.trait_names(config=True):
             raise UserError(f"there is no setting {name!r}; there are {', '.join(self.names())}")
+        if name == "model" and ":" in text:
+            check_name(text)
+        if name == "policy" and text and not text.isidentifier():
+            policy_of(text)
         trait = self.traits()[name]
         try:
             setattr(self, name, int(text) if isinstance(trait, Int) else text)
