@@ -136,6 +136,17 @@ def test_a_fork_that_repeats_effects_is_begun_by_a_second_press(form):
     assert (asked, len(form.drawn), form.press.description) == ([False, True], 1, "Fork")
 
 
+def test_a_fork_says_whose_and_which_steps_it_has_taken_over(form):
+    form.code.value = "finish(look('b'))"
+    form.begin()
+    (fork,) = form.drawn
+    fork.result(10)
+    view = view_of(fork.entries())
+    assert view["summary"]["name"] == f"run {fork.id[:8]}, fork of {form._run.id[:8]}"
+    assert [step["aside"] for step in view["steps"]] == ["taken over", ""]
+    assert {step["aside"] for step in view_of(form._run.entries())["steps"]} == {""}
+
+
 @pytest.mark.parametrize(("field", "value"), [("step", 1), ("code", "finish(2)"), ("prompt", "more"), ("model", "m"), ("result", "3")])
 def test_another_fork_has_to_be_confirmed_anew(form, field, value):
     form.call.value = 0

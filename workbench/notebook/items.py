@@ -134,6 +134,11 @@ class StepItem(Item):
         if self.did in ("running", "asking the model"):
             self.did = f"stopped while {self.did}"
 
+    def taken_over(self, version: int) -> None:
+        """If it is over by now, it happened in the run that this one is a fork of."""
+        if self.data["end_ms"] is not None:
+            self.set(version, aside=", ".join(word for word in (self.data["aside"], "taken over") if word))
+
     def end(self, version: int, now: int, badge: Badge) -> None:
         """The step is over, at `now` milliseconds into the run."""
         took = shown.duration_text(now - self.data["start_ms"])

@@ -18,12 +18,12 @@ from workbench.notebook.turns import SUPERSEDED, Turns
 from workbench.notebook.wire import BADGES, BLOCKS, EXECUTIONS, Badge, Lane, Patch, View
 from workbench.record.envelope import (
     AnyEntry,
+    ForkedFrom,
     GuardrailEvent,
     HitlEvent,
     HitlRequest,
     HitlResponse,
     LifetimeEvent,
-    Manifest,
     PlanExecution,
     TaskExecution,
     ToolCallEntry,
@@ -62,6 +62,8 @@ class RunView:
         """The step that an execution, call or request belongs to, by its id."""
         self._calls: dict[str, Item] = {}
         """Calls without an outcome."""
+        self._origin: ForkedFrom | None = None
+        """The run that this one is a fork of, and up to where it has the same entries."""
 
     def apply(self, entry: AnyEntry) -> None:
         """Bring the view forward by one entry.
@@ -92,6 +94,9 @@ class RunView:
                 self._answered(answer, entry, self._at(entry))
             case GuardrailEvent(verdict=verdict) if verdict.action == "require_approval":
                 self._people.warn(self.state.lifetime_id, verdict)
+        if self._origin is not None and entry.seq == self._origin.seq:
+            for step in self._steps:
+                step.taken_over(self.version)
         self._summarise(entry)
 
     def feed(self, message: Mapping[str, Any]) -> None:
@@ -159,6 +164,7 @@ class RunView:
         if entry.phase == "created":
             manifest = entry.manifest
             self._agent = manifest is not None and manifest.kind == "agent"
+            self._origin = manifest.forked_from if manifest is not None else None
             # Plain JSON, not an encoded value: a JSON Schema in it has keys of its own that begin with `$`.
             resources = manifest.resources if manifest is not None and isinstance(manifest.resources, dict) else {}
             model, limit, tag = (resources.get(name) for name in ("model", "max_iterations", "thinking_tag"))
@@ -168,7 +174,7 @@ class RunView:
             self._summary.set(
                 self.version,
                 title=self._texts.line(manifest.title if manifest else "run", 140),
-                name=f"run {entry.header.lifetime_id[:8]}{_origin(manifest)}",
+                name=f"run {entry.header.lifetime_id[:8]}" + (f", fork of {self._origin.lifetime_id[:8]}" if self._origin else ""),
                 task=self._texts.text(_task_of(entry, resources)),
                 model=self._texts.line(str(model.get("name", "")), 60) if isinstance(model, dict) else "",
                 started=f"{entry.header.created_at:%Y-%m-%d %H:%M} UTC",
@@ -392,10 +398,6 @@ def _badge_of(entry: TaskExecution, *, block: bool) -> Badge:
     if entry.header.status == "CANCELLED" and result is not None and result.error is not None and result.error.code == SUPERSEDED:
         return BADGES["superseded"]
     return BADGES[EXECUTIONS[entry.header.status]]
-
-
-def _origin(manifest: Manifest | None) -> str:
-    return f", fork of {manifest.forked_from.lifetime_id[:8]}" if manifest is not None and manifest.forked_from is not None else ""
 
 
 def _task_of(entry: LifetimeEvent, resources: Mapping[str, Any]) -> str:
