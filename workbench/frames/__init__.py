@@ -85,11 +85,7 @@ def runs(*, run: Any = None, since: Any = None, until: Any = None, session: str 
 def executions(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a Task or Plan execution, in the order in which they began; a Task that has not finished has status RUNNING."""
     query = replace(selected(run, since, until, session), kinds=["task_execution", "plan_execution"])
-    found: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for header in told(store_of(run), query, rows.EXECUTION):
-        key = header[:2]
-        found[key] = rows.execution(header, found.get(key))
-    return framed_columns(EXECUTIONS, [found.values()])
+    return _begun_and_ended(EXECUTIONS, told(store_of(run), query, rows.EXECUTION), rows.execution)
 
 
 @at_one_go
@@ -109,11 +105,16 @@ def event_rows(*, run: Any = None, since: Any = None, until: Any = None, session
 def tool_calls(*, run: Any = None, since: Any = None, until: Any = None, session: str | None = None) -> pd.DataFrame:
     """One row a tool call, in the order in which they were made. `args` is a dict; a value too big for the log is `{"blob": uri, …}`."""
     query = replace(selected(run, since, until, session), kinds=["tool_call"])
+    return _begun_and_ended(TOOL_CALLS, told(store_of(run), query, rows.TOOL_CALL), rows.tool_call)
+
+
+def _begun_and_ended(columns: tuple[Column, ...], headers: Iterator[tuple[Any, ...]], row: Callable[..., tuple[Any, ...]]) -> pd.DataFrame:
+    """A row for each thing that has an entry when it begins and another when it ends; the first two columns of both name it."""
     found: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for header in told(store_of(run), query, rows.TOOL_CALL):
+    for header in headers:
         key = header[:2]
-        found[key] = rows.tool_call(header, found.get(key))
-    return framed_columns(TOOL_CALLS, [found.values()])
+        found[key] = row(header, found.get(key))
+    return framed_columns(columns, [found.values()])
 
 
 @at_one_go
