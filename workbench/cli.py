@@ -257,7 +257,9 @@ def _execute(notebook: Path, output: Path) -> Path:
 
     content: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     print(f"Executing {notebook} …", flush=True)
-    NotebookClient(content, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(notebook.parent)}}).execute()
+    # The kernel warns that its loopback sockets are not encrypted, which a newcomer would take for a fault; its errors are shown.
+    quiet, place = ["--log-level=ERROR"], {"metadata": {"path": str(notebook.parent)}}
+    NotebookClient(content, timeout=300, kernel_name="python3", extra_arguments=quiet, resources=place).execute()
     output.mkdir(parents=True, exist_ok=True)
     executed = output / f"{notebook.stem}.executed.ipynb"
     nbformat.write(content, executed)  # type: ignore[no-untyped-call]
