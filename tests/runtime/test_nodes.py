@@ -315,29 +315,31 @@ def test_a_result_above_one_megabyte_goes_to_a_blob(bench, excess, inline):
     assert run.verify()
 
 
-def test_a_value_in_a_blob_is_loaded_by_those_who_look_at_it(benches):
-    loaded = []
+class CountingBlobs(MemoryBlobStore):
+    """Remembers the size of every blob that was loaded."""
 
-    class Counting(MemoryBlobStore):
-        async def get(self, ref):
-            loaded.append(ref.size_bytes)
-            return await super().get(ref)
+    def __init__(self):
+        super().__init__()
+        self.loaded = []
+
+    async def get(self, ref):
+        self.loaded.append(ref.size_bytes)
+        return await super().get(ref)
+
+
+def test_a_value_in_a_blob_is_loaded_by_those_who_look_at_it(benches):
+    blobs = CountingBlobs()
 
     def small(value):
         return len(value)
 
-    run = wb.start(line(lambda_big, small), 1, workbench=benches(blobs=Counting()))
+    run = wb.start(line(lambda_big, small), 1, workbench=benches(blobs=blobs))
     assert run.result(5) == 2_000_000
-    assert len(loaded) == 1, "the second task, and not the implicit plan before it"
+    assert len(blobs.loaded) == 1, "the second task, and not the implicit plan before it"
 
 
 def test_a_plan_loads_only_the_values_it_looks_at(benches):
-    loaded = []
-
-    class Counting(MemoryBlobStore):
-        async def get(self, ref):
-            loaded.append(ref.size_bytes)
-            return await super().get(ref)
+    blobs = CountingBlobs()
 
     async def sizes(value):
         return value
@@ -352,9 +354,9 @@ def test_a_plan_loads_only_the_values_it_looks_at(benches):
         nodes=[wb.task(sizes), fan, wb.task(work), pick],
         edges=[("Start", "sizes"), ("sizes", "fan"), wb.Edge("fan", "work", "PARALLEL"), wb.Edge("work", "pick", "JOIN"), ("pick", "End")],
     )
-    run = wb.start(graph, [2_000_000, 3_000_000, 4_000_000], workbench=benches(blobs=Counting()))
+    run = wb.start(graph, [2_000_000, 3_000_000, 4_000_000], workbench=benches(blobs=blobs))
     assert run.result(5) == 3_000_000
-    assert loaded == [3_000_002]
+    assert blobs.loaded == [3_000_002]
 
 
 @pytest.mark.parametrize("profile", ["live", "inline"])

@@ -73,7 +73,7 @@ class Usage(Value):
 
 
 class ErrorInfo(Value):
-    """Why something failed, in a form that can be stored and shown: no secrets."""
+    """Why something failed, in a form that can be stored and shown: without the secrets that a call was given."""
 
     code: str
     """A short stable name (`workbench.errors` lists them)."""
