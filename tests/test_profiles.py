@@ -74,6 +74,17 @@ def test_a_file_named_like_the_store_is_none(tmp_path):
     assert find_home(here, {}) == here / ".workbench"
 
 
+def test_nothing_is_taken_from_a_directory_that_everyone_writes_to_nor_from_above_it(tmp_path):
+    below(tmp_path, ".workbench")
+    shared = below(tmp_path, "tmp")
+    below(shared, ".workbench")
+    below(shared, ".git")
+    shared.chmod(0o1777)
+    here = below(shared, "mine")
+    assert find_home(here, {}) == here / ".workbench"
+    assert find_home(shared, {}) == shared / ".workbench", "who works there chose it"
+
+
 def test_the_local_profile_keeps_everything_under_its_home(tmp_path):
     bench = local(home=tmp_path / "home")
     assert isinstance(bench.store, SqlStateStore)

@@ -6,15 +6,18 @@ WORKBENCH_BUS, WORKBENCH_BLOBS and WORKBENCH_KV, and failing that is local: SQLi
 Master keys come likewise from `workbench.keys` and WORKBENCH_ENCRYPTION; failing that, nothing is encrypted.
 
 The `.workbench` directory is WORKBENCH_HOME, else the one in the nearest directory upwards that has one, else beside the nearest `.git` or
-`pyproject.toml` upwards, else in the working directory.
+`pyproject.toml` upwards, else in the working directory. The way upwards ends below a directory that everyone writes to, like /tmp: what lies
+there may be anybody's.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points, version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +109,7 @@ def find_home(start: Path | None = None, environ: Mapping[str, str] = os.environ
     if environ.get("WORKBENCH_HOME"):
         return Path(environ["WORKBENCH_HOME"]).expanduser()
     here = (start or Path.cwd()).resolve()
-    upwards = [here, *here.parents]
+    upwards = [here, *takewhile(lambda directory: not _everyones(directory), here.parents)]
     for directory in upwards:
         if (directory / ".workbench").is_dir():
             return directory / ".workbench"
@@ -114,6 +117,11 @@ def find_home(start: Path | None = None, environ: Mapping[str, str] = os.environ
         if (directory / ".git").exists() or (directory / "pyproject.toml").is_file():
             return directory / ".workbench"
     return here / ".workbench"
+
+
+def _everyones(directory: Path) -> bool:
+    mode = directory.stat().st_mode
+    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH)
 
 
 def _adapter(port: str, url: str) -> Callable[[str], Any]:
