@@ -6,8 +6,8 @@ WORKBENCH_BUS, WORKBENCH_BLOBS and WORKBENCH_KV, and failing that is local: SQLi
 Master keys come likewise from `workbench.keys` and WORKBENCH_ENCRYPTION; failing that, nothing is encrypted.
 
 The `.workbench` directory is WORKBENCH_HOME, else the one in the nearest directory upwards that has one, else beside the nearest `.git` or
-`pyproject.toml` upwards, else in the working directory. The way upwards ends below a directory that everyone writes to, like /tmp: what lies
-there may be anybody's.
+`pyproject.toml` upwards, else in the working directory. The way upwards ends below a directory that everyone writes to, like /tmp: what
+lies there may be anybody's.
 """
 
 from __future__ import annotations
