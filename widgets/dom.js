@@ -45,7 +45,7 @@ function block(kind, label, ...kids) {
   return h("div", `block ${kind}`, label && h("h4", "", label), ...kids);
 }
 
-const textBlock = (kind, label, t, ending) => block(kind, label, h("pre", "", t.text), cutNote(t, ending));
+const textBlock = (label, t, ending) => block("", label, h("pre", "", t.text), cutNote(t, ending));
 
 function problemText(e) {
   return `${e.type}${e.line ? ` on line ${e.line}` : ""}: ${e.message.text}`;

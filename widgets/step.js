@@ -1,18 +1,19 @@
 /** Steps: a line each, and under it what happened. */
-function callRow(call) {
-  const out = call.error ? problemText(call.error) : call.result?.text;
-  const { table } = call;
+function callRow({ tool, args, prints, pictures, result, table, error, badge: mark, took }) {
+  const out = error ? problemText(error) : result?.text;
   const shown = table
     ? tableNode(table.head, table.rows, (_, cell) => /^-?[\d.,]+$/.test(cell))
-    : call.result && out.includes("\n") && valueNode(call.result);
+    : result && out.includes("\n") && valueNode(result);
   const rest = table && table.total > table.rows.length && remark(`the first ${table.rows.length} of ${many(table.total)} rows`);
   return h(
-    "li", call.error ? "bad" : "",
-    h("pre", "", h("span", "fn", call.tool), `(${call.args.text}${call.args.cut ? " …" : ""})`),
-    h("span", "meta dim", call.took, call.badge.tone !== "ok" && badge(call.badge)),
+    "li", error ? "bad" : "",
+    h("pre", "", h("span", "fn", tool), `(${args.text}${args.cut ? " …" : ""})`),
+    h("span", "meta dim", took, mark.tone !== "ok" && badge(mark)),
+    prints && h("div", took ? "said" : "said busy", h("small", "", "printed"), h("pre", "", prints.text), cutNote(prints, !took)),
+    ...pictures.map(({ src, alt }) => (src ? has(h("img", "said"), { src, alt }) : h("p", "said dim", alt))),
     out != null && (shown ? h("div", "out", shown, rest) : h("pre", "out", `→ ${out}`)),
-    call.result && !table && cutNote(call.result),
-    traceNode(call.error),
+    result && !table && cutNote(result),
+    traceNode(error),
   );
 }
 
@@ -73,8 +74,9 @@ class StepNode {
     }
     if (!this.node.open && !this.body.firstChild) return;
     const error = step.error;
-    this.part("thought", step.thought, () => step.thought && block("", "Thought", h("p", "prose", step.thought.text), cutNote(step.thought)));
-    this.part("reply", step.reply, () => step.reply && textBlock("", this.busy ? "Reply so far" : "Reply", step.reply, this.busy));
+    const field = (name, make) => this.part(name, step[name], () => step[name] && make(step[name]));
+    field("thought", (t) => block("", "Thought", h("p", "prose", t.text), cutNote(t)));
+    field("reply", (t) => textBlock(this.busy ? "Reply so far" : "Reply", t, this.busy));
     const lines = step.code && `${step.code.length} ${error?.line} ${step.asking}`;
     this.part("code", lines, () => step.code && codeBlock(step.code, error?.line, step.asking));
     this.part("calls-box", step.calls.length > 0, () => {
@@ -87,10 +89,10 @@ class StepNode {
     this.part("calls-more", hidden, () => hidden > 0 && remark(`and ${many(hidden)} more calls`));
     this.part("asks-box", true, () => (this.drawn["asks-slot"] = h("div")));
     this.list("asks", step.requests, (asked) => askCard(asked, this.ui));
-    this.part("prints", step.prints, () => step.prints && textBlock("", "Output", step.prints, this.busy));
-    this.part("value", step.value, () => step.value && textBlock("", "Value", step.value));
-    this.part("error", error, () => error && errorBlock("Error", error));
-    this.part("note", step.note, () => step.note && block("", "", h("p", "prose dim", step.note.text)));
+    field("prints", (t) => textBlock("Output", t, this.busy));
+    field("value", (t) => textBlock("Value", t));
+    field("error", (e) => errorBlock("Error", e));
+    field("note", (t) => block("", "", h("p", "prose dim", t.text)));
     const small = [step.engine, step.tokens].filter(Boolean).join(" · ");
     this.part("small", small, () => small && block("", "", remark(small)));
   }

@@ -40,6 +40,9 @@ if TYPE_CHECKING:  # what type checkers know of the names below
     from workbench.record.values import Message as Message
     from workbench.runtime.context import TaskContext as TaskContext
     from workbench.runtime.run import Run as Run
+    from workbench.runtime.shorthands import aopen as aopen
+    from workbench.runtime.shorthands import aresume as aresume
+    from workbench.runtime.shorthands import aruns as aruns
     from workbench.runtime.shorthands import astart as astart
     from workbench.runtime.shorthands import open as open  # noqa: A004 - `wb.open` reads like `gzip.open`
     from workbench.runtime.shorthands import resume as resume
@@ -79,6 +82,9 @@ _PUBLIC = {
     "ToolExecutor": "workbench.tools.executor",
     "ToolInfo": "workbench.tools.info",
     "Workbench": "workbench.runtime.workbench",
+    "aopen": "workbench.runtime.shorthands",
+    "aresume": "workbench.runtime.shorthands",
+    "aruns": "workbench.runtime.shorthands",
     "astart": "workbench.runtime.shorthands",
     "connect": "workbench.profiles",
     "current": "workbench.current",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from workbench import main_thread
 from workbench.errors import LoopError
 
 T = TypeVar("T")
@@ -32,7 +34,12 @@ class _LoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        ended = False
+        while not ended:
+            # When one of these leaves a task it leaves the loop too. It is the outcome of that task; the others go on.
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
+                ended = True
 
     def stop(self) -> None:
         """Cancel what is running, give it a moment to clean up, and end the thread."""
@@ -88,7 +95,7 @@ def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
 
 
 def run_sync(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-    """Run `work` on the runtime's loop and block until it is done.
+    """Run `work` on the runtime's loop and block until it is done. The main thread does meanwhile what has to be done there.
 
     A KeyboardInterrupt while waiting cancels the work and is raised again.
 
@@ -98,9 +105,14 @@ def run_sync(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     """
     if on_runtime_loop():
         work.close()
-        raise LoopError("this blocking call was made by code that runs on the runtime's loop; use its awaitable twin (run → arun, …)")
+        raise LoopError(
+            "this blocking call was made by code that runs on the runtime's loop; use its awaitable twin (run → arun, fork → afork, …), or await asyncio.to_thread(…)"
+        )
     future = submit(work)
     try:
+        if main_thread.here():
+            main_thread.wait_for(future, timeout)
+            timeout = 0
         return future.result(timeout)
     except KeyboardInterrupt:
         future.cancel()
@@ -108,9 +120,14 @@ def run_sync(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
 
 
 async def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` on the runtime's loop from whatever loop the caller is on; cancelling the caller cancels the work."""
+    """Await `work` on the runtime's loop from whatever loop the caller is on; cancelling the caller cancels the work.
+
+    A loop in the main thread does from now on, between its own turns, what has to be done in that thread.
+    """
     if on_runtime_loop():
         return await work
+    if main_thread.here():
+        main_thread.see_loop()
     return await asyncio.wrap_future(submit(work))
 
 

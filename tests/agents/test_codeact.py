@@ -7,6 +7,8 @@ from pydantic import BaseModel, Field
 
 import workbench as wb
 from workbench.errors import AgentBusy, MaxIterations, ModelError, OutputInvalid, RunFailed, UserError
+from workbench.loop import run_sync
+from workbench.runtime.data_plane import RUN_TOPIC
 
 
 def said(run: wb.Run, role: str = "user") -> list[str]:
@@ -76,6 +78,25 @@ def test_no_output_can_fake_a_finish(agent, bench):
 def test_prints_and_the_last_value_are_told_as_python_shows_them(agent, bench):
     agent("print('a', 1)\n[True, None, 1.0, 'x\"y']", "finish(0)").run("go")
     assert said(bench.last)[1] == "Output:\na 1\n\nValue of the last line:\n[True, None, 1.0, 'x\"y']"
+
+
+@pytest.mark.parametrize("engine", ["auto", "monty"])
+def test_prints_are_on_the_bus_before_their_step_is_over(agent, bench, engine):
+    messages = bench.bus.subscribe(RUN_TOPIC)
+
+    async def heard() -> str:
+        """What has been printed so far."""
+        async with asyncio.timeout(10):
+            return await anext(message["text"] async for message in messages if message["type"] == "print")
+
+    assert agent("print('a')\nx = heard()\nprint('b')\nfinish(x)", tools=[heard], engine=engine).run("go") == "a\n"
+    messages.close()
+    assert run_sync(told(messages)) == ["b\n"]
+
+
+async def told(messages):
+    """The pieces of prints that have not been read yet."""
+    return [message["text"] async for message in messages if message["type"] == "print"]
 
 
 def test_a_block_that_shows_nothing_says_so(agent, bench):

@@ -33,6 +33,7 @@ def login(passwords):
     def login(user: str, password: SecretStr) -> str:
         """Log in."""
         passwords.append(password.get_secret_value())
+        print("logging in with", password.get_secret_value())
         return user
 
     return login
@@ -54,6 +55,7 @@ def test_a_secret_reaches_the_tool_and_nothing_else(tmp_path, login, passwords):
         "password": {"secret": "password"},
     }
     assert CANARY not in wb.frames.tool_calls(run=run).to_csv()
+    assert wb.frames.tool_calls(run=run).prints.iloc[-2].startswith("logging in with ***")
     agent.close()
     bench.close()
     set_current(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -234,10 +236,11 @@ class Recorder:
         idempotent: bool = True,
         ms: float = 0,
         status: str | None = None,
+        **shown: Any,
     ) -> None:
         call_id = make_id(self.run_id, "call", parent, ordinal)
         came = None if error else (result if isinstance(result, Payload) else payload(result))
-        self._call(parent, call_id, "outcome", tool, ordinal, args, idempotent, result=came, error=error, ms=ms, status=status)
+        self._call(parent, call_id, "outcome", tool, ordinal, args, idempotent, result=came, error=error, ms=ms, status=status, **shown)
 
     def call(
         self, parent: str, tool: str, ordinal: int, args: dict[str, Any], result: Any = None, *, ms: float = 120, **outcome: Any
@@ -325,6 +328,7 @@ class Recorder:
         error: ErrorInfo | None = None,
         ms: float = 0,
         status: str | None = None,
+        **shown: Any,
     ) -> None:
         call = ToolCall(
             tool=tool,
@@ -334,6 +338,7 @@ class Recorder:
             idempotent=idempotent,
             result=result,
             error=error,
+            **shown,
         )
         status = status or ("RUNNING" if phase == "intent" else "FAILED" if error else "SUCCEEDED")
         telemetry = Telemetry(latency_ms=ms) if phase == "outcome" else Telemetry()
@@ -680,6 +685,14 @@ def hostile() -> list[AnyEntry]:
     block = run.run_code(0, f'x = """{IMG}"""  # {IMG}\n</script>')
     run.call(block, IMG, 0, {IMG: IMG, "b": f"</td></table>{IMG}"}, {IMG: [IMG]})
     run.call(block, "t", 1, {}, error=ErrorInfo(code=IMG, type=IMG, message=IMG))
+    pictures = (
+        picture(IMG.encode(), IMG),
+        picture(bars_png(3), IMG, f'image/png;base64,x" {IMG}'),
+        payload(IMG),
+        payload({"data": 1}),
+        blob(),
+    )
+    run.call(block, "p", 2, {}, None, prints=f"{IMG}\x1b[31m</pre></li>{IMG}", pictures=pictures)
     request = run.ask(block, IMG, {"x": IMG})
     run.answer(request, "happened", value=payload(IMG), note=IMG)
     run.observe(
@@ -696,6 +709,45 @@ def hostile() -> list[AnyEntry]:
     run.plan("plan_dispatch", ("task_finish", {"answer": IMG}))
     run.conclude(IMG)
     return run.entries
+
+
+def printed() -> list[AnyEntry]:
+    """Tools that print and draw, one of which fails, and one that is still at it."""
+    run = Recorder()
+    run.begin("Plot the week's prices and save the report.")
+    run.think(0, "I will plot the prices first.")
+    block = run.run_code(0, 'plot(["AAPL", "MSFT", "NVDA"])\nsave("report.html")')
+    said = "reading prices.csv\n3 symbols, 5 days\nUserWarning: no price of MSFT on Wednesday; taking Tuesday's\n"
+    drawn = (picture(bars_png(40), "<Figure size 640x240 with 1 Axes>"),)
+    run.call(block, "plot", 0, {"symbols": ["AAPL", "MSFT", "NVDA"]}, "drawn", ms=840, prints=said, pictures=drawn)
+    refused = ErrorInfo(code="tool_failed", type="PermissionError", message="report.html: the file is open elsewhere")
+    run.call(block, "save", 1, {"path": "report.html"}, ms=90, error=refused, prints="writing 12 kB\n")
+    run.wait(5)
+    run.intent(block, "save", 2, {"path": "report-2.html"})
+    return run.entries
+
+
+def picture(data: bytes, text: str, media_type: str = "image/png") -> Payload:
+    """Something a tool displayed."""
+    return payload({"type": media_type, "data": data, "text": text})
+
+
+def bars_png(count: int) -> bytes:
+    """A drawing of so many bars."""
+    width, height = 16 * count, 240
+    tops = [height - 20 - (37 * bar) % 180 for bar in range(count)]
+    lines = (
+        b"".join(b"\x00" if row > tops[bar] and col > 3 else b"\x01" for bar in range(count) for col in range(16)) for row in range(height)
+    )
+    chunks = [
+        (b"IHDR", struct.pack("!IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", bytes((31, 119, 180, 255, 255, 255))),
+        (b"IDAT", zlib.compress(b"".join(b"\x00" + line for line in lines))),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def heavy() -> list[AnyEntry]:
@@ -723,6 +775,7 @@ SAMPLES: dict[str, Callable[[], list[AnyEntry]]] = {
         failed,
         stopped,
         finished,
+        printed,
         graph,
         branches,
         approval,

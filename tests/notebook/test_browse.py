@@ -18,6 +18,7 @@ from workbench.notebook.comparison import compared
 from workbench.notebook.forking import ForkForm
 from workbench.notebook.trying import TryTool
 from workbench.notebook.view import RunView
+from workbench.tools.printed import Picture, printing
 
 
 @pytest.fixture
@@ -286,6 +287,23 @@ def test_an_error_and_a_value_that_does_not_fit_are_shown_as_text(trying):
     fields["count"].value = "1"
     form.call()
     assert "tags is to be JSON" in form.came.value
+
+
+def test_what_a_tried_tool_prints_is_shown_with_what_it_returned(capsys):
+    def loud(name: str) -> str:
+        """Say it."""
+        print(f"<b>{name}</b>")
+        printing().show("", Picture("image/png", b"\x89PNG", '<"figure">'))
+        return "said"
+
+    form = TryTool(wb.Tool.from_function(loud))
+    form._fields[0][1].value = "Ana"
+    form.call()
+    assert "✓ returned" in form.came.value
+    assert "&lt;b&gt;Ana&lt;/b&gt;" in form.came.value
+    assert 'src="data:image/png;base64,iVBORw=="' in form.came.value
+    assert 'alt="&lt;&quot;figure&quot;&gt;"' in form.came.value
+    assert capsys.readouterr().out == ""
 
 
 def test_a_number_that_is_missing_is_asked_for():

@@ -31,6 +31,7 @@ KEPT = {
     "li",
     "details",
     "summary",
+    "small",
     "table",
     "thead",
     "tbody",
@@ -47,6 +48,9 @@ def view_of(name: str) -> View:
     return view.full()
 
 
+DATA = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
+
+
 class Sanitised(HTMLParser):
     """What a sanitiser leaves: no style, script or drawing, with their contents; no attributes."""
 
@@ -55,12 +59,16 @@ class Sanitised(HTMLParser):
         self.open: list[str] = []
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
+        self.pictures: list[dict[str, str | None]] = []
         self.text = ""
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        if tag == "img":  # it has no end
+            self.pictures.append(dict(attrs))
+            return
         self.attributes |= {name for name, _ in attrs}
         self.open.append(tag)
 
@@ -80,7 +88,8 @@ def test_the_html_is_well_formed_inert_and_small(name: str) -> None:
     html = static_html(view_of(name))
     page = Sanitised(html)
     assert page.open == []
-    assert page.tags <= KEPT | DROPPED | {"path"}
+    assert page.tags <= KEPT | DROPPED | {"path", "img"}
+    assert all(picture.keys() == {"class", "src", "alt"} and DATA.fullmatch(picture["src"] or "") for picture in page.pictures)
     assert "script" not in page.tags
     assert [name for name in page.attributes if name.startswith("on") or name in ("href", "src", "style", "id")] == []
     assert len(html.encode()) <= HTML_LIMIT
@@ -99,6 +108,25 @@ def test_every_form_says_how_the_run_stands_in_words(name: str) -> None:
     assert word in Sanitised(forms["text/html"]).text
     assert word in forms["text/markdown"]
     assert word in forms["text/plain"]
+
+
+def test_what_a_tool_printed_and_drew_is_in_its_call() -> None:
+    view = view_of("printed")
+    forms = bundle(view)
+    html = Sanitised(forms["text/html"])
+    assert [picture["alt"] for picture in html.pictures] == ["<Figure size 640x240 with 1 Axes>"]
+    assert html.text.index("plot(") < html.text.index("3 symbols, 5 days") < html.text.index("'drawn'") < html.text.index("writing 12 kB")
+    assert "| 3 symbols, 5 days\n" in forms["text/markdown"]
+    assert "| [<Figure size 640x240 with 1 Axes>]\n→ 'drawn'" in forms["text/markdown"]
+
+
+def test_a_picture_without_room_leaves_its_name_and_where_to_see_it() -> None:
+    view = view_of("printed")
+    (picture,) = view["steps"][0]["calls"][0]["pictures"]
+    picture["src"] = "data:image/png;base64," + "A" * HTML_LIMIT
+    html = Sanitised(static_html(view))
+    assert html.pictures == []
+    assert "<Figure size 640x240 with 1 Axes>, which has no room here; run.view() draws it" in html.text
 
 
 def test_where_a_tool_raised_is_one_click_away() -> None:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.notebook.sample_run import SAMPLES, Recorder, answered, finished, hostile, long, payload, waiting
+from tests.notebook.sample_run import SAMPLES, Recorder, answered, finished, hostile, long, payload, picture, waiting
 from workbench.notebook import shown
 from workbench.notebook.asking import drawn
-from workbench.notebook.excerpts import Excerpts
+from workbench.notebook.excerpts import PICTURE, PICTURE_ROOM, Excerpts
 from workbench.notebook.shown import FIELD
 from workbench.notebook.view import RunView
 from workbench.notebook.wire import BADGES, BLOCKS, DECISIONS, EXECUTIONS, merge
@@ -176,6 +176,41 @@ def test_pieces_show_while_they_arrive_and_the_record_replaces_them() -> None:
     view.feed({"type": "text", "exec_id": exec_id, "text": "late"})
     step = view.full()["steps"][0]
     assert (step["reply"], step["thought"] and step["thought"]["text"]) == (None, "I will look.")
+
+
+def test_what_a_tool_prints_shows_in_its_call_while_it_is_at_it() -> None:
+    run = Recorder()
+    run.begin()
+    run.think(0, "go")
+    block = run.run_code(0, "save()")
+    call_id = run.intent(block, "save", 0, {})
+    view = view_of(run.entries)
+    seen = view.version
+    for piece in ("one\n", "two\n"):
+        view.feed({"type": "print", "exec_id": call_id, "text": piece})
+    (step,) = wire(view.delta(seen))["steps"]
+    assert step["calls"] == [{"index": 0, "prints": {"text": "one\ntwo\n", "length": 8, "cut": False}}]
+    run.outcome(block, "save", 0, {}, 1, prints="one\ntwo\nthree\n")
+    view.apply(run.entries[-1])
+    view.feed({"type": "print", "exec_id": call_id, "text": "late"})
+    (call,) = view.full()["steps"][0]["calls"]
+    assert call["prints"] == {"text": "one\ntwo\nthree\n", "length": 14, "cut": False}
+    assert view.full()["steps"][0]["prints"] is None, "the block printed nothing"
+
+
+def test_only_bytes_of_a_picture_pass_for_one_and_no_run_sends_more_than_it_has_room_for() -> None:
+    texts = Excerpts(str)
+    png = b"\x89PNG\r\n\x1a\n"
+    shown = [
+        picture(png, "<Figure>"),
+        picture(b"<svg onload=x>", "<Figure>", "image/svg+xml"),
+        payload("no picture"),
+        picture(png + b"x" * PICTURE, "big"),
+    ]
+    assert [texts.picture(each)["src"] != "" for each in shown] == [True, False, False, False]
+    assert texts.picture(shown[-1])["alt"] == "big (400.0 kB, not drawn here)"
+    many = [texts.picture(picture(png + b"x" * 200_000, "one of many"))["src"] != "" for _ in range(100)]
+    assert many.count(True) == PICTURE_ROOM // len(Excerpts(str).picture(picture(png + b"x" * 200_000, ""))["src"])
 
 
 def test_secrets_are_taken_out_of_every_text_before_it_is_cut() -> None:

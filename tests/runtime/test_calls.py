@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from workbench.ports import InboxItem, Query
 from workbench.record.entries import decode_entry
 from workbench.record.envelope import HitlResponse
 from workbench.record.state import fold
+from workbench.tools.printed import Picture, printing
 
 
 @wb.tool
@@ -124,6 +126,57 @@ def test_a_refused_or_failing_call_is_recorded_with_its_error(bench, name, args,
     run = wb.start(line(body), workbench=bench, tools=[add, bad])
     run.result(5)
     assert calls_of(run) == [("intent", name, 0, "RUNNING"), ("outcome", name, 0, "FAILED")]
+
+
+def test_what_a_tool_prints_is_kept_with_its_outcome_whatever_that_is(bench, capsys):
+    @wb.tool
+    def says(word: str) -> str:
+        print(word)
+        return word
+
+    @wb.tool
+    def fails() -> str:
+        print("got this far", file=sys.stderr)
+        raise ValueError
+
+    @wb.tool(timeout=0.2)
+    async def hangs() -> str:
+        print("waiting")
+        await asyncio.sleep(60)
+
+    async def body(x, ctx):
+        await asyncio.to_thread(ctx.resources.wait, 5)
+        print("a node's own")
+        for tool, args in (("says", {"word": "hello"}), ("fails", {}), ("hangs", {})):
+            with contextlib.suppress(wb.ToolError):
+                await ctx.call_tool(tool, args)
+
+    hushed = threading.Event()
+    run = wb.start(line(body), workbench=bench, tools=[says, fails, hangs], resources=hushed)
+    run.hush()
+    hushed.set()
+    run.result(5)
+    assert [e.call.prints for e in run.entries() if e.phase == "outcome"] == ["hello\n", "got this far\n", "waiting\n"]
+    assert capsys.readouterr() == ("a node's own\n", "")
+
+
+def test_a_big_picture_is_spilled_like_any_value_and_found_again(bench):
+    data = b"\x89PNG\r\n\x1a\n" + bytes(2_000_000)
+
+    @wb.tool
+    def draws() -> str:
+        printing().show("", Picture("image/png", data, "<Figure>"))
+        return "drawn"
+
+    async def body(x, ctx):
+        await ctx.call_tool("draws", {})
+
+    run = wb.start(line(body), workbench=bench, tools=[draws])
+    run.result(5)
+    (picture,) = next(e.call.pictures for e in run.entries() if e.phase == "outcome")
+    assert picture.blob is not None
+    assert run_sync(bench.plane.value(picture)) == {"type": "image/png", "data": data, "text": "<Figure>"}
+    assert run.verify()
 
 
 def test_a_call_refused_beforehand_is_recorded_and_not_made(bench):

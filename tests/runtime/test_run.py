@@ -78,6 +78,33 @@ def test_a_blocking_call_on_the_runtimes_loop_is_refused_with_the_way_out(bench)
     assert run_sync(inside()) == 4
 
 
+def test_what_blocks_has_a_twin_that_can_be_awaited_on_the_runtimes_loop(bench):
+    async def inside():
+        graph = line(one)
+        run = await wb.astart(graph, 4, workbench=bench)
+        await run
+        found = await wb.aopen(run.id[:8], workbench=bench)
+        assert [each.id for each in await wb.aruns(workbench=bench)] == [found.id] == [run.id]
+        assert (await found.averify(graph=graph)).head == (await run.averify()).head
+        entries = await found.aentries()
+        again = await found.areplay(graph=graph)
+        step = next(entry for entry in entries if entry.kind == "task_execution")
+        fork = await found.afork(step.header.exec_id, edit=6, graph=graph)
+        return entries[0].phase, await again, await fork
+
+    assert run_sync(inside()) == ("created", 4, 6)
+
+
+def test_an_interrupted_run_is_resumed_on_the_runtimes_loop(benches):
+    bench, run_id = interrupted(benches, line(wb.task(name="step", idempotent=True)(forever)))
+
+    async def inside():
+        run = await wb.aresume(run_id[:8], workbench=bench, graph=line(wb.task(name="step", idempotent=True)(one)), accept_changes=True)
+        return await run
+
+    assert run_sync(inside()) == 1
+
+
 def test_a_result_that_is_not_there_in_time_can_be_asked_for_again(bench):
     run = wb.start(line(slow), 5, workbench=bench)
     with pytest.raises(TimeoutError):

@@ -34,6 +34,7 @@ def big(word: str) -> str:
 
 def send(word: str) -> str:
     """Send a word."""
+    print(word)
     return f"sent {word}"
 
 

@@ -25,7 +25,7 @@ class SearchQuery(BaseModel):
 
 
 class Weather:
-    @tool(name="forecast", idempotent=True)
+    @tool(name="forecast", idempotent=True, on="main")
     def get(self, city: str, days: int = 3) -> str:
         """Forecast for a city."""
         return f"{city} {days}"
@@ -62,18 +62,36 @@ def test_every_form_gives_a_tool(made: Tool, name: str) -> None:
 
 
 def test_options_reach_the_tool() -> None:
-    @tool(name="send", timeout=math.inf, retries=2, idempotent=True, finish=True)
+    @tool(name="send", timeout=math.inf, retries=2, idempotent=True, finish=True, on="main")
     def mail(to: str) -> str:
         return to
 
     made = Tool.of(mail)
     assert (made.name, made.timeout, made.retries, made.idempotent, made.finish) == ("send", math.inf, 2, True, True)
+    assert (made.on, Tool.of(get_weather).on) == ("main", None)
+
+
+def test_a_tool_runs_in_the_main_thread_or_where_it_always_does() -> None:
+    with pytest.raises(UserError, match=r'tool get_weather has on=\'gui\'; give on="main" for the main thread, or leave it out'):
+        Tool.from_function(get_weather, on="gui")  # type: ignore[arg-type]
+
+
+def test_an_async_tool_is_refused_for_the_main_thread_with_what_to_do() -> None:
+    with pytest.raises(UserError, match=r"tool fetch is async, so it runs on a loop and not on='main'; make it a def, or leave on= out"):
+
+        @tool(on="main")
+        async def fetch(url: str) -> str:
+            return url
+
+
+def test_where_a_tool_runs_is_no_part_of_what_is_recorded_of_it() -> None:
+    assert Tool.from_function(get_weather, on="main").manifest() == Tool.of(get_weather).manifest()
 
 
 def test_a_method_keeps_the_options_and_loses_self() -> None:
     made = Tool.of(Weather().get)
     assert made.signature == "forecast(city: str, days: int = 3) -> str"
-    assert made.idempotent
+    assert (made.idempotent, made.on) == (True, "main")
     assert made("Berlin") == "Berlin 3"
 
 

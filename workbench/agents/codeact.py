@@ -30,6 +30,7 @@ from workbench.record.codec import roundtrip
 from workbench.record.envelope import PlanResult
 from workbench.record.values import Message
 from workbench.runtime.context import TaskContext
+from workbench.runtime.pieces import Pieces
 from workbench.sandbox import clock
 from workbench.sandbox.box import Sandbox
 from workbench.sandbox.engine import ProgramEnd
@@ -134,6 +135,7 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
     session = resources.stream.session
     program = _Program(resources.tools, ctx)
     finishers = [name for name, tool in resources.tools.items() if tool.finish]
+    pieces = Pieces(lambda text: ctx.emit("print", text=text))
     try:
         result = await session.run(
             value["code"],
@@ -142,8 +144,10 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
             finishers=finishers,
             system=program.system,
             recorded=lambda name, args, kwargs: recorded_call(resources.tools.get(name), args, kwargs),
+            on_text=pieces.add,
         )
     finally:
+        pieces.close()
         ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)
         await ctx.keep(resources.stream)
     if program.divergence is not None:

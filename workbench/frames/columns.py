@@ -48,9 +48,9 @@ EVENTS = _columns(
 
 TOOL_CALLS = _columns(
     run_id=TEXT, exec_id=TEXT, call_id=TEXT, ordinal=INT, tool=TEXT, status=TEXT, args=ANY, result=ANY, error_code=TEXT, error_type=TEXT,
-    error=TEXT, idempotent=BOOL, started_at=UTC, duration_ms=FLOAT, seq=INT,
+    error=TEXT, prints=TEXT, idempotent=BOOL, started_at=UTC, duration_ms=FLOAT, seq=INT,
 )  # fmt: skip
-"""`status` is SUCCEEDED, FAILED, UNKNOWN (stopped in flight), or RUNNING (no outcome is recorded)."""
+"""`status` is SUCCEEDED, FAILED, UNKNOWN (stopped in flight), or RUNNING (no outcome is recorded); `prints` is what the tool printed."""
 
 VERDICTS = _columns(
     run_id=TEXT, seq=INT, at=UTC, rule_id=TEXT, scope=TEXT, point=TEXT, subject_exec_id=TEXT, action=TEXT, applied=BOOL, severity=TEXT,

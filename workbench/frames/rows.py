@@ -204,7 +204,7 @@ def tool_call(header: tuple[Any, ...], begun: tuple[Any, ...] | None) -> tuple[A
         readable(call.args),
         readable(call.result),
         *(error_code, call.error.type if call.error else None, error),
-        *(call.idempotent, started_at, latency_ms if ended else None, seq),
+        *(call.prints, call.idempotent, started_at, latency_ms if ended else None, seq),
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
+from workbench import main_thread
 from workbench.models.client import ModelClient
 from workbench.runtime.run import Run
+from workbench.tools.printed import surroundings
 from workbench.tools.tool import Tool
 
 
@@ -38,13 +42,44 @@ def _made_with(run: Run) -> dict[str, Any]:
 
 
 def on_loop(tool: Tool, loop: asyncio.AbstractEventLoop | None) -> Tool:
-    """An async tool of a notebook runs on the kernel's loop, where the objects it uses live."""
+    """An async tool of a notebook runs on the kernel's loop, where the objects it uses live. One with `on="main"` comes to that thread by
+    itself; here it is made to end when the kernel is interrupted."""
+    if loop is not None and tool.on == "main":
+        return replace(tool, fn=_interruptible(tool.fn))
     if loop is None or not inspect.iscoroutinefunction(tool.fn):
         return tool
     original: Callable[..., Any] = tool.fn
 
+    async def called(*args: Any, **kwargs: Any) -> Any:
+        with surroundings():
+            return await original(*args, **kwargs)
+
     @functools.wraps(original)
     async def on_kernel_loop(*args: Any, **kwargs: Any) -> Any:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(original(*args, **kwargs), loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(*args, **kwargs), loop))
 
     return replace(tool, fn=on_kernel_loop)
+
+
+def _interruptible(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that the kernel's interrupt ends. A cell that awaits would have it cancel the cell, in the next turn of the very loop that
+    the function holds up."""
+
+    @functools.wraps(fn)
+    def interruptible(*args: Any, **kwargs: Any) -> Any:
+        if not main_thread.here():
+            return fn(*args, **kwargs)
+        before = signal.getsignal(signal.SIGINT)
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            if callable(before):
+                before(number, frame)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    return interruptible

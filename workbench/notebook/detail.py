@@ -19,6 +19,8 @@ class Detail(NamedTuple):
     """Of one step."""
     rows: int
     """Of the timeline's table."""
+    pictures: bool = False
+    """Whether pictures are drawn; else what stands for them."""
 
     def clip(self, text: Text) -> Text:
         """The field, at this level."""
@@ -32,6 +34,8 @@ class Detail(NamedTuple):
 
 
 LEVELS = (
+    Detail(FIELD, 200, 100, 60, pictures=True),
+    Detail(1600, 200, 40, 60, pictures=True),
     Detail(FIELD, 200, 100, 60),
     Detail(1600, 200, 40, 60),
     Detail(600, 120, 20, 40),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,15 +10,23 @@ from workbench.errors import UnencodableValue
 from workbench.notebook import shown
 from workbench.notebook.items import StepItem
 from workbench.notebook.shown import FIELD, Code, Problem, Redact, Text
-from workbench.notebook.wire import Table
+from workbench.notebook.wire import Drawn, Table
 from workbench.record.codec import decode_value
 from workbench.record.values import BlobRef, ErrorInfo, Payload
 
+PICTURE = 400_000
+"""Characters of a picture's data URL; a bigger one is not sent."""
+PICTURE_ROOM = 4_000_000
+"""Characters of all pictures of one run."""
 RUN_ROOM = 2_000_000
 """Characters of one run that are sent at `FIELD` a field; what comes after them is cut to `SHORT`."""
 SHORT = 240
 ROWS = 20
 """Of a table, at most so many are sent."""
+
+
+_PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+"""What files of these kinds begin with."""
 
 
 class Excerpts:
@@ -26,6 +35,7 @@ class Excerpts:
     def __init__(self, redact: Redact) -> None:
         self.redact = redact
         self._room = RUN_ROOM
+        self._picture_room = PICTURE_ROOM
 
     def line(self, text: str, limit: int) -> str:
         """The first line of a text."""
@@ -70,6 +80,18 @@ class Excerpts:
         self._spend(sum(len(cell) for row in cells for cell in row), step)
         return {"head": [self.line(name, 40) for name in head], "rows": cells, "total": len(rows)}
 
+    def picture(self, payload: Payload) -> Drawn:
+        """A recorded picture, as the page may draw it: nothing else passes for one, whatever a record calls it."""
+        held = fields_of(payload)
+        data, alt = held.get("data"), self.line(str(held.get("text") or "a picture"), 120)
+        kind = next((kind for kind, start in _PICTURES.items() if isinstance(data, bytes) and data.startswith(start)), None)
+        src = f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind is not None and isinstance(data, bytes) else ""
+        if not src or len(src) > min(PICTURE, self._picture_room):
+            where = blob_or_size(payload, data)
+            return {"src": "", "alt": f"{alt} ({where})"}
+        self._picture_room -= len(src)
+        return {"src": src, "alt": alt}
+
     def problem(self, error: ErrorInfo | None, step: StepItem | None = None) -> Problem | None:
         """A recorded error."""
         if error is None:
@@ -105,6 +127,13 @@ def fields_of(payload: Payload | None) -> dict[str, Any]:
     except (UnencodableValue, ValueError, TypeError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def blob_or_size(payload: Payload, data: object) -> str:
+    """What to say of a picture that is not drawn."""
+    if payload.blob is not None:
+        return shown.blob_text(payload.blob).strip("()")
+    return f"{shown.size_text(len(data))}, not drawn here" if isinstance(data, bytes) else "cannot be drawn"
 
 
 def beside_output(output: Mapping[str, Any]) -> str:

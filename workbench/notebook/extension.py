@@ -7,11 +7,14 @@ from typing import Any
 from workbench.agents.many import set_bar
 from workbench.notebook.bars import bar
 from workbench.notebook.completion import Completion, is_ours
+from workbench.notebook.displays import Displays
 from workbench.notebook.history import HistoryMagics
 from workbench.notebook.magics import WorkbenchMagics, awaited_cell
 from workbench.notebook.session import NotebookSession
 from workbench.notebook.settings import WorkbenchSettings
-from workbench.runtime.run import Presenters, Run, set_presenters
+from workbench.runtime.presenting import Presenters, set_presenters
+from workbench.runtime.run import Run
+from workbench.tools.printed import set_surroundings
 from workbench.tools.tool import Tool
 
 MAGICS = ("WorkbenchMagics", "HistoryMagics")
@@ -30,6 +33,7 @@ def load(ip: Any) -> None:
     ip.display_formatter.ipython_display_formatter.for_type(Run, session.display_run)
     ip.display_formatter.mimebundle_formatter.for_type(Tool, session.tool_bundle)
     set_bar(bar)
+    set_surroundings(Displays(ip.display_pub).heard)
     set_presenters(Presenters(session.show, session.view, session.compare))
 
 
@@ -49,4 +53,5 @@ def unload(ip: Any) -> None:
     ip.display_formatter.ipython_display_formatter.pop(Run)
     ip.display_formatter.mimebundle_formatter.pop(Tool)
     set_bar(None)
+    set_surroundings(None)
     set_presenters(None)

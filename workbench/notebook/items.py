@@ -22,6 +22,8 @@ class Item:
         self.data: dict[str, Any] = fields
         self.changed = dict.fromkeys(fields, version)
         self.version = version
+        self.live: dict[str, tuple[str, int]] = {}
+        """Field → the end of the text arriving in it, and the whole text's length."""
 
     def set(self, version: int, **fields: Any) -> None:
         """Change fields; one that has the value already has not changed."""
@@ -70,8 +72,6 @@ class StepItem(Item):
         self.answered = False
         self.room = STEP_ROOM
         self.reply = ""
-        self.live: dict[str, tuple[str, int]] = {}
-        """Field → the end of the text arriving in it, and the whole text's length."""
         self.paused: dict[str, Item] = {}
         """Bars that go on when a person has answered, by what they belong to."""
         self._tools: Counter[str] = Counter()

@@ -60,6 +60,11 @@ class WorkbenchMagics(Magics):
     @argument("--idempotent", action="store_true", help="repeating a call is harmless, so a call that a crash cut off may be made again")
     @argument("--approval", action="store_true", help="a person approves each call before it is made")
     @argument("--finish", action="store_true", help="calling the tool ends the run with its value")
+    @argument(
+        "--on",
+        choices=["main"],
+        help="run in the kernel's main thread, for libraries that work nowhere else (default: a thread of the run)",
+    )
     @cell_magic
     def tool(self, line: str, cell: str) -> Any:
         """Run the cell and make a tool of every function it defines; names that begin with `_` are helpers.
@@ -69,7 +74,12 @@ class WorkbenchMagics(Magics):
         """
         args = parse_argstring(self.tool, line)
         options = ToolOptions(
-            timeout=args.timeout, retries=args.retries, idempotent=args.idempotent, finish=args.finish, approval=args.approval
+            timeout=args.timeout,
+            retries=args.retries,
+            idempotent=args.idempotent,
+            finish=args.finish,
+            approval=args.approval,
+            on=args.on,
         )
         return self._checked(lambda: self._session.define_tools(cell, args.name, options))
 

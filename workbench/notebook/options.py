@@ -9,6 +9,7 @@ from typing import Literal
 
 from workbench.agents.codeact import Approve
 from workbench.sandbox.session import EngineChoice
+from workbench.tools.tool import On
 
 
 def variable(text: str) -> str:
@@ -31,6 +32,7 @@ class ToolOptions:
     idempotent: bool = False
     finish: bool = False
     approval: bool = False
+    on: On | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

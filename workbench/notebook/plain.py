@@ -117,6 +117,9 @@ def _body(step: Step, detail: Detail) -> Iterable[str]:
 
 def _call(call: Call, detail: Detail) -> str:
     line = call_text(call["tool"], detail.clip(call["args"]))
+    if call["prints"] is not None:
+        line = "\n".join([line, *(f"| {said}" for said in detail.clip(call["prints"])["text"].rstrip().split("\n"))])
+    line = "\n".join([line, *(f"| [{picture['alt']}]" for picture in call["pictures"])])
     if call["error"] is not None:
         return f"{line}\n✕ {_error(call['error'], detail)['text']}"
     return f"{line}\n→ {detail.clip(call['result'])['text']}" if call["result"] is not None else f"{line}\n{_word(call['badge'])}"

@@ -250,6 +250,7 @@ class NotebookSession:
         run = self._last = await request.agent.astart(
             request.task, schema=request.schema, unattended=unattended, continuing=request.continuing, variables=request.given
         )
+        run.hush()  # before the first tool is called; the view follows
         if options.output is not None:
             self._ip.user_ns[options.output] = run
         return run
@@ -305,6 +306,7 @@ class NotebookSession:
 
     def _draw(self, run: Run, *, interactive: bool) -> Drawing:
         self._drawn = (run.id, self._ip.execution_count)
+        run.hush()
         return Drawing(run, interactive=interactive)
 
     def _ended(self, run: Run) -> Run:

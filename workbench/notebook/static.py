@@ -14,7 +14,7 @@ from workbench.notebook.assets import scoped_css
 from workbench.notebook.detail import Detail, cut_note, fit, kept, left_out
 from workbench.notebook.plain import call_text, error_title, facts, markdown, problem_text, request_text, text
 from workbench.notebook.shown import Code, Problem, Text, duration_text, plain_code
-from workbench.notebook.wire import LANES, Badge, Bar, Call, Change, Request, Step, Summary, Table, View
+from workbench.notebook.wire import LANES, Badge, Bar, Call, Change, Drawn, Request, Step, Summary, Table, View
 
 HTML_LIMIT = 68_000
 """Bytes of one run's HTML. With Markdown, text and JSON encoding, one run stays below 100 KB of notebook."""
@@ -23,6 +23,8 @@ RUN_MIME = "application/vnd.workbench.run+json"
 
 ROOMY = 600
 """With fewer characters a field, rows are not drawn as a table."""
+
+NOT_HERE = ", which has no room here; run.view() draws it"
 
 _SEP = '<span class="sep"> · </span>'
 _WIDTH = 1000.0
@@ -128,8 +130,20 @@ def _call(call: Call, detail: Detail) -> str:
     if call["table"] is not None and detail.text >= ROOMY:
         came = f'<div class="out">{_rows(call["table"])}</div>'
     made = _e(call_text(call["tool"], detail.clip(call["args"])))
+    said = "" if call["prints"] is None else _said(detail.clip(call["prints"]))
+    said += "".join(_picture(picture, detail) for picture in call["pictures"])
     more = _cut(result) if result else _trace(error, detail)
-    return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{came}{more}</li>'
+    return f'<li><pre>{made}</pre><span class="meta dim">{_e(call["took"])}{badge}</span>{said}{came}{more}</li>'
+
+
+def _said(prints: Text) -> str:
+    return f'<div class="said"><small>printed</small><pre>{_e(prints["text"].rstrip(), pre=True)}</pre>{_cut(prints)}</div>'
+
+
+def _picture(picture: Drawn, detail: Detail) -> str:
+    if not detail.pictures or not picture["src"]:
+        return f'<p class="said dim">{_e(picture["alt"])}{_e(NOT_HERE) if picture["src"] else ""}</p>'
+    return f'<img class="said" src="{_e(picture["src"])}" alt="{_e(picture["alt"])}">'
 
 
 def _rows(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from workbench.notebook import shown
 from workbench.notebook.forms import form
 from workbench.notebook.wire import Field
 from workbench.tools.executor import ToolExecutor
+from workbench.tools.printed import Printed, caught
 from workbench.tools.tool import Tool
-from workbench.visible import visible
 
 _WIDE = {"description_width": "initial"}
 _LAYOUT = {"width": "32em", "max_width": "100%"}
@@ -46,16 +47,18 @@ class TryTool(ipywidgets.VBox):  # type: ignore[misc]
     def call(self) -> None:
         """Call the tool with what the fields hold."""
         self._press.disabled = True
+        printed = Printed(alone=True)
         try:
             args = self.arguments()
-            value = run_sync(self._executor.call(self._tool.name, args, approved=True))
-            self._say("✓ returned", f"{type(value).__name__}: {shown.value_text(value)}")
+            with caught(printed):
+                value = run_sync(self._executor.call(self._tool.name, args, approved=True))
+            self._say("✓ returned", f"{type(value).__name__}: {shown.value_text(value)}", printed)
         except ToolFailed as error:
-            self._say("✕ raised", "\n  at ".join([f"{error.type}: {error}", *error.trace]))
+            self._say("✕ raised", "\n  at ".join([f"{error.type}: {error}", *error.trace]), printed)
         except ToolError as error:
-            self._say(f"✕ {error.code.removeprefix('tool_').replace('_', ' ')}", str(error))
+            self._say(f"✕ {error.code.removeprefix('tool_').replace('_', ' ')}", str(error), printed)
         except ValueError as error:
-            self._say("✕ not called", str(error))
+            self._say("✕ not called", str(error), printed)
         finally:
             self._press.disabled = False
 
@@ -74,12 +77,21 @@ class TryTool(ipywidgets.VBox):  # type: ignore[misc]
                 args[field["key"]] = _read(field, text)
         return args
 
-    def _say(self, word: str, text: str) -> None:
-        clipped = shown.clip(text)
-        self.came.value = (
-            f'<p role="status"><b>{html.escape(word)}</b></p>'
-            f'<pre style="white-space:pre-wrap;max-height:20em;overflow:auto">{html.escape(visible(clipped["text"]))}</pre>'
-        )
+    def _say(self, word: str, text: str, printed: Printed) -> None:
+        parts = [f'<p role="status"><b>{html.escape(word)}</b></p>{_pre(text)}']
+        if printed.text:
+            parts.append(f"<small>printed</small>{_pre(printed.text)}")
+        parts += [
+            f'<img style="max-width:100%" src="data:{picture.type};base64,{base64.b64encode(picture.data).decode()}" '
+            f'alt="{html.escape(picture.text)}">'
+            for picture in printed.pictures
+        ]
+        self.came.value = "".join(parts)
+
+
+def _pre(text: str) -> str:
+    clipped = html.escape(shown.clip(text)["text"])
+    return f'<pre style="white-space:pre-wrap;max-height:20em;overflow:auto">{clipped}</pre>'
 
 
 def _input(field: Field) -> Any:

@@ -103,13 +103,15 @@ class RunView:
         """Show a piece of text that is still arriving: `{"type": "text" | "print", "exec_id", "text"}`. Pieces are never stored."""
         exec_id, piece = str(message.get("exec_id")), message.get("text")
         step, field = self._owner.get(exec_id), {"text": "reply", "print": "prints"}.get(str(message.get("type")))
-        if step is None or field is None or not isinstance(piece, str) or exec_id not in self.state.running:
+        item = self._calls.get(exec_id) or (step if exec_id in self.state.running else None)
+        if step is None or item is None or field is None or not isinstance(piece, str):
             return
         self.version += 1
-        text, length = step.live.get(field, ("", 0))
+        text, length = item.live.get(field, ("", 0))
         text, length = (text + piece)[-2 * FIELD :], length + len(piece)
-        step.live[field] = (text, length)
-        step.set(self.version, **{field: self._texts.arriving(text, length)})
+        item.live[field] = (text, length)
+        item.set(self.version, **{field: self._texts.arriving(text, length)})
+        self._touch(step)
 
     def interrupted(self) -> None:
         """Say that nobody works on the run: its process died, which no entry can tell. The next entry says otherwise."""
@@ -193,6 +195,8 @@ class RunView:
             self._touch(self._owner.get(call_id))
         if entry.phase == "resumed":
             self._resumed += 1
+            for item in (*self._steps, *self._calls.values()):
+                item.live.clear()  # what is run again from its beginning prints again
             return
         self._close_all(entry)
 
@@ -306,6 +310,8 @@ class RunView:
             index=len(step.calls),
             tool=self._texts.line(call.tool, 80),
             args=self._texts.text(shown.arguments_text(call.args), step),
+            prints=None,
+            pictures=[],
             result=None,
             table=None,
             error=None,
@@ -325,6 +331,8 @@ class RunView:
         took = entry.telemetry.latency_ms
         item.set(
             self.version,
+            prints=self._texts.optional(call.prints, step),
+            pictures=[self._texts.picture(picture) for picture in call.pictures],
             result=None if call.error else self._texts.payload(call.result, step),
             table=None if call.error else self._texts.table(call.result, step),
             error=self._texts.problem(call.error, step),

@@ -98,6 +98,14 @@ class Table(TypedDict):
     total: int
 
 
+class Drawn(TypedDict):
+    """A picture that a tool displayed."""
+
+    src: str
+    """A data URL; empty for one that is too big to be sent."""
+    alt: str
+
+
 class Call(TypedDict):
     """A tool call inside a step."""
 
@@ -105,6 +113,9 @@ class Call(TypedDict):
     tool: str
     args: Text
     """As they stand between the parentheses."""
+    prints: Text | None
+    """What it has printed so far, or did."""
+    pictures: list[Drawn]
     result: Text | None
     table: Table | None
     """The result, where it is rows."""

@@ -79,7 +79,8 @@ class AgentEvents:
             case ToolCallEntry(phase="outcome"):
                 call = {"call_id": entry.header.exec_id, "name": entry.call.tool, "duration_ms": entry.telemetry.latency_ms}
                 came = {"error": _error(entry.call.error)} if entry.call.error else {"result": readable(entry.call.result)}
-                return [("tool_result", {**call, **came})]
+                said = {"prints": entry.call.prints} if entry.call.prints else {}
+                return [("tool_result", {**call, **came, **said})]
         return []
 
     def _reply(self, entry: TaskExecution) -> list[tuple[str, dict[str, Any]]]:

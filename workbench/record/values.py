@@ -118,6 +118,10 @@ class ToolCall(Value):
     idempotent: bool = False
     result: Payload | None = None
     error: ErrorInfo | None = None
+    prints: Text = ""
+    """What it wrote to standard output and standard error, its beginning where that was long. For people: a model gets the result alone."""
+    pictures: tuple[Payload, ...] = ()
+    """What it displayed as pictures: dicts of `type` (a media type), `data` (bytes) and `text`."""
 
 
 def make_id(scope: str, *cause: object) -> str:

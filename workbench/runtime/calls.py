@@ -16,10 +16,13 @@ from workbench.record.codec import digest
 from workbench.record.envelope import Links, Telemetry, ToolCallEntry
 from workbench.record.refs import TaskRef
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
+from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.lifetime import Lifetime
 from workbench.runtime.limits import Limits
+from workbench.runtime.pieces import Pieces
 from workbench.runtime.requests import approval, approval_id, unknown_outcome
 from workbench.tools.executor import error_info, safe_text
+from workbench.tools.printed import Printed, caught
 from workbench.tools.recorded import recorded_args, with_secrets
 
 
@@ -114,9 +117,15 @@ class Calls:
 
     async def _perform(self, call_id: str, call: ToolCall, perform: Callable[[], Awaitable[Any]]) -> Any:
         life, started = self._life, self._life.clock.monotonic()
+        pieces = Pieces(
+            lambda text: life.plane.bus.publish(RUN_TOPIC, life.journal.lifetime_id, {"type": "print", "exec_id": call_id, "text": text})
+        )
+        printed = Printed(alone=life.hushed, tell=pieces.add)
         outcome: dict[str, Any]
         try:
-            outcome = {"result": await life.plane.payload(await perform())}
+            with caught(printed):
+                value = await perform()
+            outcome = {"result": await life.plane.payload(value)}
         except StoreError:
             raise
         except ToolError as error:
@@ -129,7 +138,9 @@ class Calls:
             # They mean "stop", whether a person or the tool itself says so; were they to reach the loop, it would end with them.
             life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")
             outcome = {"error": ErrorInfo(code="stopped", message="the tool stopped the run", type=type(error).__name__)}
-        return await self._finish(call_id, call.model_copy(update=outcome), life.clock.monotonic() - started)
+        pieces.close()
+        shown = {"prints": printed.text, "pictures": tuple([await life.plane.payload(picture._asdict()) for picture in printed.pictures])}
+        return await self._finish(call_id, call.model_copy(update=outcome | shown), life.clock.monotonic() - started)
 
     async def _finish(self, call_id: str, call: ToolCall, seconds: float) -> Any:
         """Record the outcome and hand it on. It is stored in the background, since any later durable entry of the run implies it; where the

@@ -51,6 +51,8 @@ class Owned:
     """Why it could not be woken."""
     stop_reason: str | None = None
     """An order to stop that came while it was parked."""
+    hushed: bool = False
+    """Whether somebody is shown what its tools print, so that it need not be printed here too."""
     wanted: bool = False
     """Whether something has come while it was being parked."""
     waking: bool = False
@@ -221,6 +223,7 @@ class Custody:
         life.begun_at.update(owned.begun_at)
         life.stop_reason, owned.stop_reason = owned.stop_reason, None
         owned.life = life
+        life.hushed = owned.hushed
         self._go_on(owned, life)
 
     async def _lose(self, owned: Owned, why: Exception) -> None:

@@ -96,6 +96,8 @@ class Lifetime:
         """Where the run's synchronous nodes run; made when one is first needed."""
         self.forked = False
         """Whether what is in flight at the beginning comes from a fork's original: then no crash has cut it off."""
+        self.hushed = False
+        """Whether somebody is shown what its tools print, so that it need not be printed here too."""
         self.stop_reason: str | None = None
         self.broken: Exception | None = None
         """Why this process cannot go on with the lifetime, usually a StoreError; the record stands and can be resumed."""

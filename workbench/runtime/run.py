@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from workbench.current import frames
 from workbench.errors import MaxIterations, OutputInvalid, RunError, RunFailed, RunInterrupted, RunStopped, StoreError, UserError
@@ -17,6 +16,7 @@ from workbench.ports import InboxItem
 from workbench.record.envelope import ABSENT, AnyEntry, HitlEvent, HitlRequest, HitlResponse
 from workbench.record.events import AgentEvents
 from workbench.record.state import RunState, apply
+from workbench.runtime import presenting
 from workbench.runtime.data_plane import RUN_TOPIC
 from workbench.runtime.diff import diff
 from workbench.runtime.fork import fork, rerun
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.graph.graph import AgentGraph
+    from workbench.runtime.binding import Binding
     from workbench.runtime.custody import Owned
     from workbench.runtime.lifetime import Lifetime
     from workbench.runtime.workbench import Workbench
@@ -36,23 +37,6 @@ POLL_SECONDS = 0.1
 """How often a run that another process owns is looked at."""
 
 _FAILURES: dict[str, type[RunFailed]] = {kind.code: kind for kind in (MaxIterations, OutputInvalid)}
-
-
-class Presenters(NamedTuple):
-    """How runs are drawn."""
-
-    show: Callable[[Run], None]
-    view: Callable[[Run], None]
-    compare: Callable[[Run, Run], None]
-
-
-_presenters: Presenters | None = None
-
-
-def set_presenters(presenters: Presenters | None) -> None:
-    """Say how `run.show()`, `run.view()` and `run.compare()` draw; the notebook does, when its extension is loaded."""
-    global _presenters  # noqa: PLW0603 - one display a process
-    _presenters = presenters
 
 
 class Run:
@@ -173,14 +157,30 @@ class Run:
             raise UserError(f"run {self.id} is {self.status}; only a run that a guardrail has paused can be unpaused")
         paused.unpause(note=note, actor=actor, limits=limits)
 
+    def hush(self) -> None:
+        """From now on, what its tools print and display goes into the record of their calls alone, because somebody is shown it there. Else
+        it is printed as well. Changes nothing for a run that this process does not work on."""
+        if self._owned is not None:
+            self._owned.hushed = True
+            if self._owned.life is not None:
+                self._owned.life.hushed = True
+
     def resume(self, **objects: Any) -> Run:
         """Go on with an interrupted run from its record; `objects` are what its binder needs (`tools=`, `model=`, `graph=`,
         `accept_changes=`). Finished work is not repeated."""
         return self.workbench.resume(self.id, **objects)
 
+    async def aresume(self, **objects: Any) -> Run:
+        """`resume`, for code on an event loop."""
+        return await run_async(self.workbench.aresume(self.id, **objects))
+
     def entries(self) -> list[AnyEntry]:
         """The record, decoded."""
         return run_sync(self.workbench.plane.entries(self.id))
+
+    async def aentries(self) -> list[AnyEntry]:
+        """`entries`, for code on an event loop."""
+        return await run_async(self.workbench.plane.entries(self.id))
 
     def events(self) -> list[dict[str, Any]]:
         """The agent events so far, in order; `workbench.record.events` lists their names and fields."""
@@ -230,6 +230,10 @@ class Run:
         """
         return run_sync(self._verify(graph, head))
 
+    async def averify(self, *, graph: AgentGraph | None = None, head: str | None = None) -> Verified:
+        """`verify`, for code on an event loop."""
+        return await run_async(self._verify(graph, head))
+
     def at(self, seq: int | None = None, *, step: int | None = None) -> RunState:
         """The state as it was after entry `seq`, or at the end of an agent's step."""
         if (seq is None) == (step is None):
@@ -259,11 +263,12 @@ class Run:
             EffectsRepeat: lists what has happened after the point, is not idempotent and may happen again; `confirm=True` lets it.
             UserError: the point is none, or nothing can be edited there.
         """
-        given = {"step": step, "code": code, "prompt": prompt, "result": result}
-        where = {name: value for name, value in given.items() if value is not None}
-        live = None if self._owned is None else self._owned.binding
-        begun = fork(self.workbench, self.id, live=live, at=at, edit=edit, confirm=confirm, where=where, objects=objects)
-        return run_sync(begun)
+        where = {"step": step, "code": code, "prompt": prompt, "result": result}
+        return run_sync(self._forked(at, edit=edit, confirm=confirm, **where, **objects))
+
+    async def afork(self, at: int | str | None = None, **point: Any) -> Run:
+        """`fork`, for code on an event loop; it takes what that takes."""
+        return await run_async(self._forked(at, **point))
 
     def replay(self, *, live: bool = False, confirm: bool = False, **objects: Any) -> Run:
         """Run the same input again, as a new run; `diff` then says what came out differently.
@@ -274,8 +279,11 @@ class Run:
         Raises:
             EffectsRepeat: with `live`, lists what is not idempotent and would happen again; `confirm=True` lets it.
         """
-        binding = None if self._owned is None else self._owned.binding
-        return run_sync(rerun(self.workbench, self.id, live=binding, answers=not live, confirm=confirm, objects=objects))
+        return run_sync(self._rerun(live=live, confirm=confirm, **objects))
+
+    async def areplay(self, *, live: bool = False, confirm: bool = False, **objects: Any) -> Run:
+        """`replay`, for code on an event loop."""
+        return await run_async(self._rerun(live=live, confirm=confirm, **objects))
 
     def diff(self, other: Run) -> dict[str, Any]:
         """What differs in another run, step by step; `workbench.runtime.diff` says how."""
@@ -283,17 +291,11 @@ class Run:
 
     def compare(self, other: Run) -> None:
         """Draw this run and another one side by side, step by step; as the data of `diff` where no notebook has been loaded."""
-        if _presenters is None:
-            print(json.dumps(self.diff(other), indent=2, ensure_ascii=False, default=str))  # noqa: T201 - showing is what was asked for
-        else:
-            _presenters.compare(self, other)
+        presenting.compare(self, other)
 
     def show(self) -> None:
         """Draw the run; as text where no notebook has been loaded."""
-        if _presenters is None:
-            print(self)  # noqa: T201 - showing is what was asked for
-        else:
-            _presenters.show(self)
+        presenting.show(self)
 
     def view(self) -> None:
         """Open the run's interactive view, in which its graph, messages and record can be looked through; it stays when the run ends.
@@ -301,13 +303,24 @@ class Run:
         Raises:
             UserError: no notebook has been loaded to show it in.
         """
-        if _presenters is None:
-            raise UserError("an interactive view needs a notebook: load it with %load_ext workbench; run.show() draws text elsewhere")
-        _presenters.view(self)
+        presenting.view(self)
 
     async def graph(self) -> AgentGraph | None:
         """The graph that the run is of, where this process has it."""
         return await run_async(self._graph())
+
+    async def _forked(self, at: int | str | None, *, edit: Any = ABSENT, confirm: bool = False, **given: Any) -> Run:
+        where = {name: given.pop(name, None) for name in ("step", "code", "prompt", "result")}
+        point = {name: value for name, value in where.items() if value is not None}
+        return await fork(self.workbench, self.id, live=self._binding, at=at, edit=edit, confirm=confirm, where=point, objects=given)
+
+    async def _rerun(self, *, live: bool, confirm: bool, **objects: Any) -> Run:
+        return await rerun(self.workbench, self.id, live=self._binding, answers=not live, confirm=confirm, objects=objects)
+
+    @property
+    def _binding(self) -> Binding | None:
+        """What the run was bound to, where this process has it."""
+        return None if self._owned is None else self._owned.binding
 
     async def _graph(self) -> AgentGraph | None:
         return self._owned.binding.graph if self._owned is not None else await self.workbench.known_graph(self.id)

@@ -1,4 +1,4 @@
-"""What `wb.start`, `wb.astart`, `wb.open`, `wb.resume` and `wb.runs` do: they ask the current workbench, unless another is given."""
+"""What `wb.start`, `wb.open`, `wb.resume`, `wb.runs` and their awaitable twins do: ask the current workbench, unless another is given."""
 
 from __future__ import annotations
 
@@ -67,6 +67,23 @@ def resume(run_id: str, *, workbench: Workbench | None = None, **objects: Any) -
     """Go on with an interrupted run; `objects` are what it needs: `tools=`, `model=`, `graph=`, `accept_changes=`."""
     bench = workbench or current()
     return bench.resume(bench.open(run_id).id, **objects)
+
+
+async def aresume(run_id: str, *, workbench: Workbench | None = None, **objects: Any) -> Run:
+    """`resume` for code on an event loop."""
+    bench = workbench or current()
+    run = await run_async(bench.aopen(run_id))
+    return await run.aresume(**objects)
+
+
+async def aopen(run_id: str, *, workbench: Workbench | None = None) -> Run:
+    """`open` for code on an event loop."""
+    return await run_async((workbench or current()).aopen(run_id))
+
+
+async def aruns(limit: int = 20, *, workbench: Workbench | None = None) -> list[Run]:
+    """`runs` for code on an event loop."""
+    return await run_async((workbench or current()).aruns(limit))
 
 
 def runs(limit: int = 20, *, workbench: Workbench | None = None) -> list[Run]:

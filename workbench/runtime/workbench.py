@@ -181,11 +181,11 @@ class Workbench:
         Raises:
             UnknownRun: there is none, or there are several.
         """
-        return run_sync(self._open(run_id))
+        return run_sync(self.aopen(run_id))
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The newest runs first."""
-        return run_sync(self._runs(limit))
+        return run_sync(self.aruns(limit))
 
     def export(self, run_id: str) -> bytes:
         """A run as one file, with the sandbox streams and blobs its record refers to; see `workbench.runtime.archive`."""
@@ -306,7 +306,8 @@ class Workbench:
             )
         return binding
 
-    async def _open(self, run_id: str) -> Run:
+    async def aopen(self, run_id: str) -> Run:
+        """`open`, on the runtime's loop."""
         if not isinstance(run_id, str):
             raise UserError(f"a run is opened by its id, as text; got {type(run_id).__name__}. `wb.runs()` lists what there is")
         if (owned := self.custody.get(run_id)) is not None:
@@ -321,7 +322,8 @@ class Workbench:
             raise UnknownRun(f"{many}; `wb.runs()` lists what there is")
         return Run(self, matches[0], self.custody.get(matches[0]))
 
-    async def _runs(self, limit: int) -> list[Run]:
+    async def aruns(self, limit: int = 20) -> list[Run]:
+        """`runs`, on the runtime's loop."""
         return [Run(self, found, self.custody.get(found)) async for found in self._ids(limit)]
 
     async def _ids(self, limit: int | None = None) -> Any:

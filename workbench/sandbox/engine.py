@@ -105,21 +105,27 @@ FLOOD = 64 * 2**20
 
 
 class Output:
-    """What a block prints: the beginning is kept, all of it is hashed, so that the digest does not depend on the cap."""
+    """What a block prints: the beginning is kept, all of it is hashed, so that the digest does not depend on the cap.
 
-    def __init__(self, limit: int, full: int = 0) -> None:
+    What is kept is passed on to `on_text` as it comes, on whatever thread the engine prints from.
+    """
+
+    def __init__(self, limit: int, full: int = 0, on_text: Callable[[str], None] | None = None) -> None:
         self._limit = limit
         self._most = max(limit, full)
+        self._on_text = on_text
         self._kept: list[str] = []
         self._size = 0
         self._hash = hashlib.sha256()
 
     def add(self, text: str) -> None:
         self._hash.update(text.encode("utf-8", "surrogatepass"))
-        room = self._most - self._size
-        if room > 0:
-            self._kept.append(text[:room])
+        kept = text[: max(self._most - self._size, 0)]
         self._size += len(text)
+        if kept:
+            self._kept.append(kept)
+            if self._on_text is not None:
+                self._on_text(kept)
 
     @property
     def text(self) -> str:

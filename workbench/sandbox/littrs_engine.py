@@ -6,16 +6,19 @@ Not here: what littrs may be given (`faithful`), and what runs in the process (`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import struct
 import weakref
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.errors import UnencodableValue
 from workbench.record.codec import decode_value, encode_value
 from workbench.record.values import ErrorInfo
 from workbench.sandbox import idle, spare
@@ -54,6 +57,8 @@ class LittrsEngine:
 
     def __init__(self, worker: spare.Worker) -> None:
         self._process, self._connection = worker
+        self._arrived = bytearray()
+        """What came after the frame that was read last."""
         self._end = weakref.finalize(self, worker.end)
 
     @classmethod
@@ -81,7 +86,8 @@ class LittrsEngine:
             return Fed(status="interrupted", lost=True, error=_out_of_time(block.seconds))
         except (WorkerGone, OSError):
             await self.close()
-            return Fed(status="interrupted", lost=True, error=_obituary(self._process.returncode, block.seconds))
+            error = _TOO_MUCH if block.output.is_flood else _obituary(self._process.returncode, block.seconds)
+            return Fed(status="interrupted", lost=True, error=error)
         except Unfit:
             raise
         except BaseException:
@@ -95,15 +101,15 @@ class LittrsEngine:
         while True:
             began = loop.time()
             async with asyncio.timeout(max(left, 0) + _GRACE):
-                message = await self._read()
+                message = await self._said(block)
             left -= loop.time() - began
-            block.output.add(message["prints"])
             if message["op"] == "done":
                 break
-            args = tuple(decode_value(value) for value in message["args"])
-            kwargs = {name: decode_value(value) for name, value in message["kwargs"]}
+            with _intelligible():
+                name, args = str(message["name"]), tuple(decode_value(value) for value in message["args"])
+                kwargs = {str(key): decode_value(value) for key, value in message["kwargs"]}
             try:
-                value = await block.call(message["name"], args, kwargs)
+                value = await block.call(name, args, kwargs)
             except ProgramEnd:
                 await self._write({"why": "end"})
             except Raised as error:
@@ -112,12 +118,26 @@ class LittrsEngine:
                 if holds(value):
                     await self._write({"value": encode_value(value)})
                 else:
-                    reason = f"`{message['name']}` returned a value that littrs does not hold: {_unheld(value)}"
+                    reason = f"`{name}` returned a value that littrs does not hold: {_unheld(value)}"
                     promote = Unfit(reason, ErrorInfo(code="tool_output_invalid", type="TypeError", message=reason))
                     await self._write({"why": "end"})
         if promote is not None:
             raise promote
-        return self._outcome(message)
+        with _intelligible():
+            return self._outcome(message)
+
+    async def _said(self, block: Block) -> dict[str, Any]:
+        """The worker's next call, or its last word; what it prints before that is passed on as it comes."""
+        while True:
+            message = await self._read()
+            with _intelligible():
+                operation = message["op"]
+                block.output.add(message["prints"])
+            if block.output.is_flood:
+                raise WorkerGone("the littrs worker printed more than a block may")
+            if operation != "prints":
+                return message
+            await asyncio.sleep(0)  # reading what is there already does not let the loop look at the clock
 
     @staticmethod
     def _outcome(message: dict[str, Any]) -> Fed:
@@ -155,29 +175,40 @@ class LittrsEngine:
             await asyncio.to_thread(self._end)
 
     async def _write(self, message: dict[str, Any]) -> None:
+        if self._arrived:
+            raise WorkerGone("the littrs worker went on without waiting for its answer")
         data = json.dumps(message).encode()
         await asyncio.get_running_loop().sock_sendall(self._connection, struct.pack("!I", len(data)) + data)
 
     async def _read(self) -> dict[str, Any]:
-        # The worker sends one frame and waits for its answer, so one piece is a whole frame as a rule.
-        frame = await self._piece()
-        while len(frame) < 4:
-            frame += await self._piece()
-        (size,) = struct.unpack_from("!I", frame)
+        # One piece is a whole frame as a rule: the worker waits for an answer to each, but for those that only carry prints.
+        arrived = self._arrived
+        while len(arrived) < 4:
+            arrived += await self._piece()
+        (size,) = struct.unpack_from("!I", arrived)
         if size > _MAX_FRAME:
             raise WorkerGone("the littrs worker sent more than a frame may hold")
-        while len(frame) < 4 + size:
-            frame += await self._piece()
-        if len(frame) > 4 + size:
-            raise WorkerGone("the littrs worker sent two frames at once")
-        message: dict[str, Any] = json.loads(frame[4:])
+        while len(arrived) < 4 + size:
+            arrived += await self._piece()
+        with _intelligible():
+            message: dict[str, Any] = json.loads(arrived[4 : 4 + size])
+        del arrived[: 4 + size]
         return message
 
-    async def _piece(self) -> bytearray:
+    async def _piece(self) -> bytes:
         piece = await asyncio.get_running_loop().sock_recv(self._connection, _PIECE)
         if not piece:
             raise WorkerGone("the littrs worker closed its connection")
-        return bytearray(piece)
+        return piece
+
+
+@contextlib.contextmanager
+def _intelligible() -> Iterator[None]:
+    """What a worker said is read in here. One that has been taken over may say anything, and is given up for what makes no sense."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UnencodableValue) as error:
+        raise WorkerGone("the littrs worker said what makes no sense") from error
 
 
 def _prepare_spare(extension: str) -> None:
@@ -192,6 +223,9 @@ _preparing: set[asyncio.Future[None]] = set()
 idle.on_quiet.append(spare.drop)
 
 
+_TOO_MUCH = ErrorInfo(code="sandbox_limit", type="SandboxLimit", message="the block printed too much")
+
+
 def _out_of_time(seconds: float) -> ErrorInfo:
     return ErrorInfo(code="sandbox_limit", type="TimeoutError", message=f"the block ran longer than {seconds:g} s")
 
@@ -204,7 +238,7 @@ def _obituary(returncode: int | None, seconds: float) -> ErrorInfo:
         case 66 | -6:  # it ran out of memory in Python, or littrs' allocator aborted
             return ErrorInfo(code="sandbox_limit", type="MemoryError", message="the block needed more memory than it may use")
         case 67:
-            return ErrorInfo(code="sandbox_limit", type="SandboxLimit", message="the block printed too much")
+            return _TOO_MUCH
     return ErrorInfo(code="sandbox_crashed", type="RuntimeError", message="the sandbox's worker process ended unexpectedly")
 
 

@@ -16,10 +16,14 @@ import os
 import resource
 import signal
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would be a fifth of the start
     from typing import Any, NoReturn
+
+QUIET = 0.2  # seconds without a frame after which a print is sent as it comes
+MUCH = 2**16  # characters of prints that wait for no longer, so that frames stay small
 
 
 def pack(value: Any) -> Any:
@@ -93,6 +97,8 @@ def fits(what: str, low: int, high: int, value: Any) -> bool:
 class Wire:
     """Frames over standard input, which is a socket and so carries both directions."""
 
+    wrote = 0.0  # when the last frame was written, on the monotonic clock
+
     def read(self) -> Any:
         size = int.from_bytes(self.exactly(4), "big")
         return json.loads(self.exactly(size))
@@ -102,6 +108,7 @@ class Wire:
         rest = memoryview(len(data).to_bytes(4, "big") + data)
         while rest:
             rest = rest[os.write(0, rest) :]
+        self.wrote = time.monotonic()
 
     def exactly(self, size: int) -> bytes:
         data = bytearray()
@@ -120,7 +127,8 @@ class Worker:
         self.seconds = 0.0
         self.sites: list[dict[str, Any]] = []
         self.stopped: dict[str, Any] | None = None  # why the rest of the block must not run
-        self.printed: list[str] = []
+        self.printed: list[str] = []  # what has not been sent yet
+        self.waiting = 0  # characters of it
         self.room = limits["flood"]  # characters that may still be printed
         self.flood = limits["flood"]
         engine.limit(max_instructions=limits["max_instructions"], max_recursion_depth=limits["max_recursion_depth"])
@@ -148,12 +156,7 @@ class Worker:
 
     def carry_out(self, site: dict[str, Any], values: list[Any]) -> Any:
         if site["op"] == "print":
-            text = io.StringIO()
-            print(*values, sep=site["sep"], end=site["end"], file=text)
-            self.printed.append(text.getvalue())
-            self.room -= len(self.printed[-1])
-            if self.room < 0:
-                os._exit(67)
+            self.show(values, site["sep"], site["end"])
             return None
         if site["op"] == "guard":
             (value,) = values
@@ -162,7 +165,9 @@ class Worker:
             return value
         if site["op"] == "text":
             given = iter(values)
-            return "".join(part if type(part) is str else self.formatted(next(given), *part) for part in site["parts"])
+            text = "".join(part if type(part) is str else self.formatted(next(given), *part) for part in site["parts"])
+            text.encode()  # a lone surrogate, which littrs would make something else of, is an error here
+            return text
         positional = values[: site["positional"]]
         keywords = list(zip(site["keywords"], values[site["positional"] :], strict=True))
         self.clock(on=False)
@@ -188,8 +193,23 @@ class Worker:
             value = str(value) if conversion == "s" else repr(value) if conversion == "r" else ascii(value)
         return format(value, spec)
 
+    def show(self, values: list[Any], sep: str, end: str) -> None:
+        """Print. What is printed soon after a frame is sent with the next print that is not, or with the next call: in between nothing can
+        interrupt littrs, so a program that goes on without either keeps it until its end."""
+        text = io.StringIO()
+        print(*values, sep=sep, end=end, file=text)
+        self.printed.append(text.getvalue())
+        self.waiting += len(self.printed[-1])
+        self.room -= len(self.printed[-1])
+        if self.room < 0:
+            os._exit(67)
+        if self.waiting > MUCH or time.monotonic() - self.wire.wrote >= QUIET:
+            self.clock(on=False)  # what the host takes to read them is not the program's time
+            self.wire.write({"op": "prints", "prints": self.flushed()})
+            self.clock(on=True)
+
     def flushed(self) -> str:
-        text, self.printed = "".join(self.printed), []
+        text, self.printed, self.waiting = "".join(self.printed), [], 0
         return text
 
     def feed(self, message: dict[str, Any]) -> None:

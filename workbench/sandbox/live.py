@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from workbench.record.codec import encode_value
 from workbench.record.sandbox_items import EngineName, SandboxBlock
 from workbench.record.values import ErrorInfo
 from workbench.sandbox import faithful, source, stream
-from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Limits, Output, Recorded, Unfit
+from workbench.sandbox.engine import Block, BlockResult, Fed, HostCall, Output, Recorded, Unfit
 from workbench.sandbox.journal import Journal, Parked
 from workbench.sandbox.littrs_engine import WorkerGone
 from workbench.sandbox.lowering import Program
@@ -35,6 +35,7 @@ class LiveBlock:
         host: HostCall,
         *,
         form: Recorded | None,
+        on_text: Callable[[str], None] | None = None,
     ) -> None:
         self.session = session
         self.code = code
@@ -46,7 +47,8 @@ class LiveBlock:
         self.rolled_back = False
         """A program may have finished and its engine be lost all the same, in a `finally:` that never ends."""
         self.block_no = session.block_no
-        self.output = _output(session.limits)
+        self._told = _Told(on_text) if on_text is not None else None
+        self.output = self._new_output()
         where = f"{session.sandbox_id}, block {self.block_no}"
         self.journal = Journal(where, raisable, limits=session.limits, live=host, form=form)
 
@@ -110,8 +112,12 @@ class LiveBlock:
                 await self.session.drop()
                 await self.journal.answered()
             self.journal = self.journal.again(self.host)
-            self.output = _output(limits)
+            self.output = self._new_output()
             await self.session.drop()
+
+    def _new_output(self) -> Output:
+        limits = self.session.limits
+        return Output(limits.max_output, limits.max_full_output, self._told.attempt() if self._told is not None else None)
 
     async def _feed(self, program: Program | None) -> Fed:
         try:
@@ -159,8 +165,29 @@ class LiveBlock:
         )
 
 
-def _output(limits: Limits) -> Output:
-    return Output(limits.max_output, limits.max_full_output)
+class _Told:
+    """Passes on what a block prints, once: a block that is run again from its beginning prints the same again.
+
+    It has no lock, since attempts follow each other and an engine prints from one thread at a time.
+    """
+
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        self._on_text = on_text
+        self._passed = 0
+        """Characters, from the block's beginning."""
+
+    def attempt(self) -> Callable[[str], None]:
+        """What the next attempt's prints are given to."""
+        printed = 0
+
+        def pass_on(text: str) -> None:
+            nonlocal printed
+            printed += len(text)
+            if printed > self._passed:
+                new, self._passed = text[self._passed - printed :], printed
+                self._on_text(new)
+
+        return pass_on
 
 
 def foreign_import(code: str, known: Collection[str]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import keyword
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
@@ -106,12 +106,14 @@ class Session:
         finishers: Collection[str] = ("finish",),
         system: HostCall = clock.answer,
         recorded: Recorded | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> BlockResult:
         """Run one block and append it to the stream; whatever the code does is in the result.
 
         `tools` are the names the code can call; `call` answers them. `finishers` are those among them that end the program. `system`
         answers the clock and randomness, under names that start with `os.`. `recorded` takes the secrets out of
-        the arguments that the stream keeps.
+        the arguments that the stream keeps. `on_text` is given what the block prints while it runs, as far as it is kept and each
+        character once, also where the block has to be run again; it is called on any thread and must not raise.
         """
 
         async def host(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -119,7 +121,7 @@ class Session:
 
         async with self._lock:
             await self._bring_in()
-            run = LiveBlock(self, source.normal(code), frozenset(tools), frozenset(finishers), host, form=recorded)
+            run = LiveBlock(self, source.normal(code), frozenset(tools), frozenset(finishers), host, form=recorded, on_text=on_text)
             try:
                 result = await run.result()
             except asyncio.CancelledError:

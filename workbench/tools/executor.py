@@ -27,6 +27,7 @@ from typing import Any
 import stamina
 from pydantic import Secret, SecretBytes, SecretStr
 
+from workbench import main_thread
 from workbench.errors import (
     ToolDenied,
     ToolError,
@@ -43,9 +44,10 @@ from workbench.raised import HIDDEN, trace
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
+from workbench.tools.printed import printing, surroundings
 from workbench.tools.recorded import recorded_args
 from workbench.tools.thread import Outcome, ToolThread, outcome_of
-from workbench.tools.tool import Tool
+from workbench.tools.tool import Tool, is_async
 from workbench.tools.validation import check_result, validate_arguments
 from workbench.tools.values import plain
 
@@ -66,7 +68,7 @@ _Ready = tuple[list[Any], dict[str, Any]]
 
 
 class ToolExecutor:
-    """Runs tools: synchronous ones in one thread of its own, asynchronous ones on the running loop.
+    """Runs tools: synchronous ones in one thread of its own, or in the main thread if they say so; asynchronous ones on the running loop.
 
     `timeout` holds for tools that set none. `inline=True` runs synchronous tools on the loop itself, without a time limit: the
     deterministic test profile. `scope` (a UUID) is what idempotency keys are derived from; give the lifetime's id to make them repeatable.
@@ -117,6 +119,7 @@ class ToolExecutor:
             ToolDenied: the call needs an approval and has none; nothing was run.
             ToolNotFound, ToolInputInvalid: nothing was run.
             ToolTimeout: it did not return in time; whether it had an effect is unknown.
+            ToolError: it needs the main thread, which did not come to it in time; nothing was run.
             ToolFailed: it raised; `type` is the exception's class name, the text is safe for a model.
             ToolOutputInvalid: it ran, but its value has no faithful form.
         """
@@ -176,7 +179,10 @@ class ToolExecutor:
         ready = validate_arguments(tool, tool.bind((), given))
         if not approved and tool.asks(given):
             raise ToolDenied(f"{tool.name} needs a person's approval, and outside a run nobody is asked; have an agent or a graph call it")
-        value = await self._attempts(tool, ready, secrets(ready))
+        hidden = secrets(ready)
+        if (call := printing()) is not None:
+            call.hidden = hidden
+        value = await self._attempts(tool, ready, hidden)
         try:
             result = plain(value)
             check_result(tool, value, result)
@@ -219,14 +225,15 @@ class ToolExecutor:
         positional, named = ready
         limit = self.timeout if tool.timeout is None else tool.timeout
         deadline = time.monotonic() + limit
-        if _is_async(tool.fn):
+        if is_async(tool.fn):
             return await self._awaited(tool, lambda: tool.fn(*positional, **named), limit, deadline)
         if self.inline:
-            outcome = outcome_of(lambda: tool.fn(*positional, **named))
+            outcome = outcome_of(lambda: _called(tool, ready))
         else:
             async with self._turn:
                 deadline = time.monotonic() + limit
-                outcome = await self._threaded(tool, lambda: tool.fn(*positional, **named), limit)
+                run = self._threaded if tool.on is None else self._in_main_thread
+                outcome = await run(tool, lambda: _called(tool, ready), limit)
         if inspect.iscoroutine(outcome.value) or isinstance(outcome.value, asyncio.Future):
             pending = outcome.value
             return await self._awaited(tool, lambda: pending, limit, deadline)
@@ -245,6 +252,34 @@ class ToolExecutor:
             self._abandon(tool)
             raise _timeout(tool, limit)
         return future.result()
+
+    async def _in_main_thread(self, tool: Tool, fn: Callable[[], Any], limit: float) -> Outcome:
+        """Let the main thread call it. The limit is one for its beginning, and then one for its end."""
+        outcome = Outcome(error=KeyboardInterrupt())  # as long as nothing else came of it: an interrupt came before it did
+
+        def work() -> None:
+            nonlocal outcome
+            outcome = outcome_of(fn)
+            if isinstance(outcome.error, KeyboardInterrupt):
+                raise KeyboardInterrupt
+
+        job = main_thread.submit(work)
+        ended = asyncio.wrap_future(job.ended)
+        try:
+            done, _ = await asyncio.wait({ended}, timeout=None if limit == math.inf else limit)
+            if not done and job.withdraw():
+                raise _not_begun(tool, limit)
+            if not done:
+                began = time.monotonic() if job.began is None else job.began
+                done, _ = await asyncio.wait({ended}, timeout=max(0.0, began + limit - time.monotonic()))
+        except asyncio.CancelledError:
+            if not job.withdraw() and not job.ended.done():
+                self._count_abandoned(tool)
+            raise
+        if not done:
+            self._count_abandoned(tool)
+            raise _timeout(tool, limit)
+        return outcome
 
     async def _awaited(self, tool: Tool, start: Callable[[], Any], limit: float, deadline: float) -> Outcome:
         """Await a tool's coroutine; past the limit it is cancelled, given a moment, and then left behind.
@@ -343,8 +378,16 @@ def _timeout(tool: Tool, limit: float) -> ToolTimeout:
     return ToolTimeout(f"{tool.name} did not return within {limit:g} s; whether it had an effect is unknown")
 
 
-def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 - its kind, not its presence
+def _not_begun(tool: Tool, limit: float) -> ToolError:
+    return ToolError(
+        f'{tool.name} runs in the main thread (on="main"), which did not come to it within {limit:g} s; nothing was run. '
+        "Let the main thread wait for the run: await run, run.result() or agent.run()"
+    )
+
+
+def _called(tool: Tool, ready: _Ready) -> Any:
+    with surroundings():
+        return tool.fn(*ready[0], **ready[1])
 
 
 async def _caught(start: Callable[[], Any]) -> Outcome:

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.errors import UserError
 from workbench.tools.annotations import type_text
-from workbench.tools.tool import REQUIRED, Approval, Parameter, Tool, build_input_model
+from workbench.tools.tool import REQUIRED, Approval, On, Parameter, Tool, build_input_model
 
 _TYPES: dict[str, Any] = {
     "str": str,
@@ -63,6 +63,7 @@ class ToolInfo:
         idempotent: bool = False,
         finish: bool = False,
         approval: Approval = False,
+        on: On | None = None,
     ) -> Tool:
         """The Tool that calls `fn` with these arguments, by name."""
         defaults = _defaults(fn)
@@ -81,6 +82,7 @@ class ToolInfo:
             idempotent=idempotent,
             finish=finish,
             approval=approval,
+            on=on,
         )
 
     def _with(self, name: str, type: str | Any, doc: str, default: Any) -> ToolInfo:

@@ -39,6 +39,9 @@ REQUIRED: Any = inspect.Parameter.empty
 
 Kind = Literal["positional", "either", "keyword"]
 
+On = Literal["main"]
+"""Where a synchronous tool can be asked to run: the main thread of the process."""
+
 _KINDS: dict[Any, Kind] = {
     inspect.Parameter.POSITIONAL_ONLY: "positional",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
@@ -89,6 +92,8 @@ class Tool:
     """Whether its value ends the run."""
     approval: Approval = False
     """Whether a person has to approve a call: always, never, or by a predicate over the arguments by name."""
+    on: On | None = None
+    """`main` runs it in the main thread, where whoever waits there lets it; None in the executor's own."""
 
     def __post_init__(self) -> None:
         if not (self.name.isascii() and self.name.isidentifier()) or keyword.iskeyword(self.name) or len(self.name) > 64:
@@ -99,6 +104,13 @@ class Tool:
             raise UserError(f"tool {self.name} has timeout={self.timeout!r}; give seconds above 0, or math.inf for no limit")
         if self.retries < 0:
             raise UserError(f"tool {self.name} has retries={self.retries!r}; give 0 or more")
+        if self.on not in (None, "main"):
+            raise UserError(f'tool {self.name} has on={self.on!r}; give on="main" for the main thread, or leave it out')
+        if self.on is not None and is_async(self.fn):
+            raise UserError(
+                f"tool {self.name} is async, so it runs on a loop and not on={self.on!r}; make it a def, or leave on= out. In a notebook "
+                "async tools run in the main thread anyway, on the kernel's loop"
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
@@ -114,13 +126,15 @@ class Tool:
         idempotent: bool = False,
         finish: bool = False,
         approval: Approval = False,
+        on: On | None = None,
     ) -> Tool:
         """Describe `fn` by its signature, annotations and docstring.
 
         A function whose one argument is a pydantic model takes that model's fields as its arguments.
 
         Raises:
-            UserError: for a name that is no Python name, `*args` or `**kwargs`, or an annotation that no model could fill.
+            UserError: for a name that is no Python name, `*args` or `**kwargs`, an annotation that no model could fill, or options that
+                do not go together.
         """
         name = name or str(getattr(_innermost(fn), "__name__", type(fn).__name__))
         description = inspect.getdoc(_innermost(fn)) or ""
@@ -139,6 +153,7 @@ class Tool:
             idempotent=idempotent,
             finish=finish,
             approval=approval,
+            on=on,
         )
 
     @classmethod
@@ -162,6 +177,7 @@ class Tool:
             idempotent=made.idempotent,
             finish=made.finish,
             approval=made.approval,
+            on=made.on,
         )
 
     @functools.cached_property
@@ -264,6 +280,7 @@ def tool(
     idempotent: bool = False,
     finish: bool = False,
     approval: Approval = False,
+    on: On | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
     fn: F | None = None,
@@ -275,16 +292,18 @@ def tool(
     idempotent: bool = False,
     finish: bool = False,
     approval: Approval = False,
+    on: On | None = None,
 ) -> F | Callable[[F], F]:
     """Make a function a tool; it is returned unchanged and works as before.
 
     `timeout` is in seconds; `retries` repeats transient failures; `idempotent=True` says that repeating a call is harmless; `finish=True`
-    makes its value the run's answer; `approval=True`, or a predicate over the arguments, has a person approve each call before it is made.
+    makes its value the run's answer; `approval=True`, or a predicate over the arguments, has a person approve each call before it is made;
+    `on="main"` runs it in the main thread, for libraries that work nowhere else, as soon as that thread waits for a run or is idle.
     """
 
     def mark(function: F) -> F:
         made = Tool.from_function(
-            function, name=name, timeout=timeout, retries=retries, idempotent=idempotent, finish=finish, approval=approval
+            function, name=name, timeout=timeout, retries=retries, idempotent=idempotent, finish=finish, approval=approval, on=on
         )
         try:
             setattr(function, ATTRIBUTE, made)
@@ -319,6 +338,11 @@ def build_input_model(name: str, parameters: tuple[Parameter, ...]) -> type[Base
             f"tool {name}({types}) has an argument that a model cannot write ({reason}); use plain types or a pydantic model"
         ) from error
     return model
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to await, as far as its definition says."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 - its kind, not its presence
 
 
 class _ArgumentSchema(GenerateJsonSchema):

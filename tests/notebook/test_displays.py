@@ -1,0 +1,86 @@
+"""What a tool prints, displays and plots is shown in its call and kept in its record; nothing of it is left in the cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.notebook.kernel import Kernel
+
+PLOT = """%%tool
+from IPython.display import HTML, clear_output, display
+
+def report(title: str) -> str:
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    print("drawing", title)
+    plt.plot([1, 3, 2])
+    plt.title(title)
+    clear_output()
+    display(pd.DataFrame({"column": [1]}))
+    display(HTML("<img src=x onerror=alert(1)>"))
+    return "drawn"
+"""
+
+
+@pytest.fixture
+def reported(notebook: Kernel) -> Kernel:
+    notebook.run(PLOT).done()
+    notebook.run("model = scripted('finish(report(title=\"Sales\"))')").done()
+    return notebook
+
+
+def test_prints_displays_and_open_figures_are_in_the_call_and_not_in_the_cell(reported: Kernel) -> None:
+    cell = reported.run("%%agent -m model -o run\ngo").done()
+    assert cell.printed == ""
+    (shown,) = cell.displays
+    html = shown["text/html"]
+    assert "drawing Sales" in html
+    assert "column" in html
+    assert '<img class="said" src="data:image/png;base64,' in html
+    assert "onerror" not in html, "of what is displayed without a picture, the text is kept"
+    assert "| drawing Sales" in shown["text/markdown"]
+    assert "| [<Figure size " in shown["text/markdown"].replace("\\", "")
+
+
+def test_they_are_in_the_frame_and_in_the_events(reported: Kernel) -> None:
+    reported.run("%%agent -m model -o run\ngo").done()
+    assert "drawing Sales" in reported.value("run.frame('tool_calls').prints[0]")
+    assert reported.value("['drawing Sales' in event.get('prints', '') for event in run.events() if event['event'] == 'tool_result']") == [
+        True
+    ]
+
+
+def test_a_run_that_is_not_drawn_prints_and_displays_in_the_cell_too(reported: Kernel) -> None:
+    cell = reported.run("value = wb.Agent(model, tools=[report]).run('go')").done()
+    assert "drawing Sales" in cell.printed
+    assert any("image/png" in bundle for bundle in cell.displays)
+
+
+def test_an_async_tool_is_heard_too_and_its_neighbours_are_not(notebook: Kernel) -> None:
+    notebook.run(
+        "%%tool\nimport asyncio\nfrom IPython.display import display\n"
+        "async def slow() -> str:\n    print('inside')\n    await asyncio.sleep(0.5)\n    display({'shown': 1})\n    return 'slept'"
+    ).done()
+    notebook.run("model = scripted('finish(slow())')").done()
+    notebook.run("%%agent -m model --background -o run\ngo").done()
+    cell = notebook.run("import asyncio, sys\nfor i in range(10):\n    print('outside', i)\n    await asyncio.sleep(0.1)\nawait run").done()
+    assert "inside" not in cell.printed
+    assert cell.printed.count("outside") == 10
+    assert notebook.value("run.frame('tool_calls').prints[0]") == "inside\n{'shown': 1}\n"
+
+
+def test_a_widget_is_left_in_the_cell_since_no_record_can_hold_it(notebook: Kernel) -> None:
+    notebook.run(
+        "%%tool\nimport ipywidgets\nfrom IPython.display import display\n"
+        "def bar() -> str:\n    display(ipywidgets.IntProgress())\n    return 'moved'"
+    ).done()
+    notebook.run("model = scripted('finish(bar())')").done()
+    cell = notebook.run("%%agent -m model\ngo").done()
+    assert any("application/vnd.jupyter.widget-view+json" in bundle for bundle in cell.displays)
+
+
+def test_a_tool_that_fails_leaves_what_it_had_printed(notebook: Kernel) -> None:
+    notebook.run("%%tool\ndef fails() -> str:\n    print('got this far')\n    raise ValueError('no further')").done()
+    notebook.run("model = scripted('fails()', 'finish(1)')").done()
+    (shown,) = notebook.run("%%agent -m model\ngo").done().displays
+    assert shown["text/html"].index("got this far") < shown["text/html"].index("no further")

@@ -1,0 +1,148 @@
+"""What a tool prints belongs to its call, and nothing else that is printed meanwhile does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import io
+import sys
+import threading
+
+import pytest
+
+from workbench.tools.printed import MOST, PICTURES, Picture, Printed, caught, printing
+
+PNG = Picture("image/png", b"\x89PNG\r\n\x1a\n", "<Figure>")
+
+
+def test_prints_and_errors_of_a_call_are_kept_in_order(capsys):
+    call = Printed(alone=True)
+    with caught(call):
+        print("one")
+        print("two", file=sys.stderr)
+        sys.stdout.writelines(["three", "\n"])
+    print("after")
+    assert call.text == "one\ntwo\nthree\n"
+    assert capsys.readouterr() == ("after\n", "")
+
+
+def test_a_call_that_nobody_is_shown_prints_as_well(capsys):
+    call = Printed(alone=False)
+    with caught(call):
+        print("both")
+    assert call.text == capsys.readouterr().out == "both\n"
+
+
+def test_what_other_threads_print_meanwhile_passes_through(capsys):
+    call = Printed(alone=True)
+    with caught(call):
+        thread = threading.Thread(target=print, args=("elsewhere",))
+        thread.start()
+        thread.join()
+        print("here")
+    assert call.text == "here\n"
+    assert capsys.readouterr().out == "elsewhere\n"
+
+
+async def test_calls_at_the_same_time_keep_their_prints_apart():
+    both = asyncio.Barrier(2)
+
+    async def called(name: str) -> str:
+        call = Printed(alone=True)
+        with caught(call):
+            print(name, 1)
+            await both.wait()
+            await asyncio.to_thread(print, name, 2)
+        return call.text
+
+    assert await asyncio.gather(called("a"), called("b")) == ["a 1\na 2\n", "b 1\nb 2\n"]
+
+
+def test_a_call_within_a_call_has_its_own():
+    outer, inner = Printed(alone=True), Printed(alone=True)
+    with caught(outer):
+        print("before")
+        with caught(inner):
+            print("within")
+        print("after")
+        assert printing() is outer
+    assert (outer.text, inner.text) == ("before\nafter\n", "within\n")
+
+
+def test_a_thread_that_was_left_behind_prints_where_it_would(capsys):
+    call = Printed(alone=True)
+    go = threading.Event()
+    with caught(call):
+        context = contextvars.copy_context()
+    late = threading.Thread(target=lambda: (go.wait(5), context.run(print, "late")))
+    late.start()
+    with caught(Printed(alone=True)):  # the streams are routed while it prints
+        go.set()
+        late.join()
+    assert call.text == ""
+    assert capsys.readouterr().out == "late\n"
+
+
+def test_the_streams_are_the_old_ones_afterwards_even_when_somebody_else_redirects_meanwhile():
+    old, other = sys.stdout, io.StringIO()
+    with contextlib.ExitStack() as stack:
+        with caught(Printed(alone=True)):
+            stack.enter_context(contextlib.redirect_stdout(other))
+        print("mine")
+    print("passes")
+    with caught(Printed(alone=True)):
+        pass
+    assert other.getvalue() == "mine\n"
+    assert sys.stdout is old
+
+
+def test_a_stream_can_be_asked_what_the_one_below_can():
+    with caught(Printed(alone=True)):
+        assert sys.stdout.encoding == sys.stdout.below.encoding
+        assert sys.stdout.isatty() is False
+        sys.stdout.flush()
+        with pytest.raises(TypeError):
+            sys.stdout.write(b"bytes")
+
+
+def test_what_is_too_long_is_cut_and_said_to_be():
+    call = Printed(alone=True)
+    with caught(call):
+        print("x" * (MOST + 10), end="")
+    assert call.text == "x" * MOST + "\n… 10 more characters were printed"
+
+
+def test_a_progress_bar_leaves_its_last_state():
+    call = Printed(alone=True)
+    with caught(call):
+        for percent in (0, 50, 100):
+            print(f"\r{percent} %", end="")
+        print("\r\ndone\r\nnext")
+    assert call.text == "100 %\r\ndone\r\nnext\n"
+
+
+def test_secrets_of_the_call_are_in_neither_its_text_nor_its_pieces():
+    pieces: list[str] = []
+    call = Printed(alone=True, tell=pieces.append)
+    call.hidden = ("hunter2",)
+    with caught(call):
+        print("password hunter2")
+    assert "hunter2" not in call.text + "".join(pieces)
+    assert "password ****" in call.text
+
+
+def test_a_picture_is_replaced_by_one_with_its_place_and_only_so_many_are_kept():
+    call = Printed(alone=True)
+    call.show("", PNG, place="p")
+    call.show("", PNG._replace(data=b"newer"), place="p")
+    for _ in range(2 * PICTURES):
+        call.show("", PNG)
+    assert call.pictures[0].data == b"newer"
+    assert len(call.pictures) == PICTURES
+
+
+def test_what_is_displayed_without_a_picture_is_text():
+    call = Printed(alone=True)
+    assert call.show("   a  b\n0  1  2")
+    assert call.text == "   a  b\n0  1  2\n"
