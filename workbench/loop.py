@@ -106,7 +106,8 @@ def run_sync(work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     if on_runtime_loop():
         work.close()
         raise LoopError(
-            "this blocking call was made by code that runs on the runtime's loop; use its awaitable twin (run → arun, fork → afork, …), or await asyncio.to_thread(…)"
+            "this blocking call was made by code that runs on the runtime's loop; use its awaitable twin (run → arun, fork → afork, …), "
+            "or await asyncio.to_thread(…)"
         )
     future = submit(work)
     try:
