@@ -39,6 +39,16 @@ def test_outcomes_stand_in_the_order_of_the_tasks_and_a_failed_one_is_no_error(a
     assert came[0].run.status == "completed"
 
 
+def test_a_tool_that_wants_the_main_thread_gets_it(bench):
+    @wb.tool(on="main")
+    def here() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    agent = wb.Agent(told, tools=[here], workbench=bench)
+    assert [each.value for each in agent.map(["finish(here())"] * 3)] == [True] * 3
+    agent.close()
+
+
 def test_a_run_that_fails_says_why_and_is_there_to_be_looked_at(bench):
     agent = wb.Agent(told, max_iterations=1, workbench=bench)
     (came,) = agent.map(["x = 1"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import io
+import subprocess
 import sys
 import threading
 
@@ -97,10 +99,31 @@ def test_the_streams_are_the_old_ones_afterwards_even_when_somebody_else_redirec
     assert sys.stdout is old
 
 
+def test_calls_may_end_while_the_main_thread_prints(tmp_path):
+    """`print` holds no reference to its stream, so that taking the last one away crashes the interpreter: in this script, every time."""
+    script = tmp_path / "printing.py"
+    script.write_text(
+        "import threading\n"
+        "from workbench.tools.printed import Printed, caught\n"
+        "def calls():\n"
+        "    for _ in range(5000):\n"
+        "        with caught(Printed(alone=True)):\n"
+        "            print('call')\n"
+        "thread = threading.Thread(target=calls)\n"
+        "thread.start()\n"
+        "while thread.is_alive():\n"
+        "    print('main', flush=True)\n"
+    )
+    ran = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert set(ran.stdout.split()) == {"main"}
+
+
 def test_a_stream_can_be_asked_what_the_one_below_can():
     with caught(Printed(alone=True)):
         assert sys.stdout.encoding == sys.stdout.below.encoding
         assert sys.stdout.isatty() is False
+        assert not hasattr(copy.copy(sys.stdout), "nothing")
         sys.stdout.flush()
         with pytest.raises(TypeError):
             sys.stdout.write(b"bytes")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from tqdm.auto import tqdm
 
 from workbench.agents.use import unless_it_waits
 from workbench.errors import UserError, WorkbenchError
-from workbench.loop import submit
+from workbench.loop import run_sync, runtime_loop, submit
 from workbench.runtime.run import Run
 
 TICK = 0.1
@@ -41,15 +40,15 @@ def together(begins: list[Begin], limit: int, progress: bool | None) -> list[Out
     """Begin these runs, so many at a time, and block until all have ended, or have come to wait for a person, who may be the one that is
     blocked. An interrupt stops them."""
     done: list[int] = []
-    work = submit(_all(begins, _checked(limit), done, waits=False))
+    work = run_sync(_begun(_all(begins, _checked(limit), done, waits=False)))
     try:
         with _bar(len(begins), progress) as told:
-            while not wait([work], timeout=TICK).done:
+            while not work.done():
+                run_sync(_a_moment_of(work))
                 told(len(done))
-            told(len(done))
         return work.result()
     except KeyboardInterrupt:
-        work.cancel()
+        runtime_loop().call_soon_threadsafe(work.cancel)
         raise
 
 
@@ -65,6 +64,14 @@ async def atogether(begins: list[Begin], limit: int, progress: bool | None) -> l
         return work.result()
     finally:
         work.cancel()
+
+
+async def _begun(work: Coroutine[Any, Any, list[Outcome]]) -> asyncio.Task[list[Outcome]]:
+    return asyncio.create_task(work)
+
+
+async def _a_moment_of(work: asyncio.Task[list[Outcome]]) -> None:
+    await asyncio.wait({work}, timeout=TICK)
 
 
 def _checked(limit: int) -> int:

@@ -31,6 +31,8 @@ def _facts(tool: Tool) -> str:
         facts.append("may be repeated")
     if tool.approval:
         facts.append("asks a person first")
+    if tool.on == "main":
+        facts.append("runs in the main thread")
     if tool.timeout is not None:
         facts.append(f"limit {tool.timeout:g} s")
     if tool.retries:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -120,6 +121,8 @@ def caught(printed: Printed) -> Iterator[None]:
 class _Routed:
     """A stream that gives what is written to it to the call that writes it, else to the stream below."""
 
+    __slots__ = ("below",)
+
     def __init__(self, below: Any) -> None:
         self.below = below
 
@@ -134,11 +137,17 @@ class _Routed:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "below":  # a copy that has none yet
+            raise AttributeError(name)
         return getattr(self.below, name)
 
 
 _lock = threading.Lock()
 _calls = 0
+
+_made: deque[_Routed] = deque(maxlen=64)
+"""Kept after they were in place: CPython's `print` holds no reference to the stream it writes to, so a thread that took the last one away
+meanwhile would crash the interpreter."""
 
 
 def _route() -> None:
@@ -148,7 +157,15 @@ def _route() -> None:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, _Routed):
-                setattr(sys, name, _Routed(stream))
+                setattr(sys, name, _routed(stream))
+
+
+def _routed(stream: Any) -> _Routed:
+    for made in _made:
+        if made.below is stream:
+            return made
+    _made.append(_Routed(stream))
+    return _made[-1]
 
 
 def _unroute() -> None:
