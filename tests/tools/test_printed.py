@@ -129,6 +129,20 @@ def test_a_stream_can_be_asked_what_the_one_below_can():
             sys.stdout.write(b"bytes")
 
 
+def test_a_write_that_somebody_puts_on_the_stream_is_used_and_taken_away_as_ipython_does(capsys):
+    call, seen = Printed(alone=True), []
+    with caught(call):
+        stream = sys.stdout
+        before = stream.write
+        stream.write = lambda text: seen.append(text) or before(text)
+        print("one")
+        stream.write = before
+        print("two")
+    with caught(call):
+        print("the call is over")
+    assert (seen, call.text, capsys.readouterr().out) == (["one", "\n"], "one\ntwo\n", "the call is over\n")
+
+
 def test_what_is_too_long_is_cut_and_said_to_be():
     call = Printed(alone=True)
     with caught(call):

@@ -119,9 +119,10 @@ def caught(printed: Printed) -> Iterator[None]:
 
 
 class _Routed:
-    """A stream that gives what is written to it to the call that writes it, else to the stream below."""
+    """A stream that gives what is written to it to the call that writes it, else to the stream below.
 
-    __slots__ = ("below",)
+    Attributes can be set on it, as on any stream: IPython puts a `write` of its own on whatever stream is in place when a cell begins.
+    """
 
     def __init__(self, below: Any) -> None:
         self.below = below
