@@ -1,6 +1,7 @@
 """The loop: what the model writes is run, what it did is told, and the run ends when and only when it should."""
 
 import asyncio
+import threading
 
 import pytest
 from pydantic import BaseModel, Field
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 import workbench as wb
 from workbench.errors import AgentBusy, MaxIterations, ModelError, OutputInvalid, RunFailed, UserError
 from workbench.loop import run_sync
+from workbench.profiles import local
 from workbench.runtime.data_plane import RUN_TOPIC
 
 
@@ -323,6 +325,28 @@ def test_control_exceptions_in_a_tool_stop_the_run_and_not_the_loop(agent, bench
     with pytest.raises(wb.errors.RunStopped, match="halt"):
         agent("try:\n    halt()\nexcept Exception:\n    pass\nwhile True:\n    pass", tools=[halt]).run("go")
     assert agent("finish(1)").run("again") == 1
+
+
+@pytest.mark.parametrize("engine", ["auto", "monty"])
+def test_a_block_that_is_stopped_keeps_what_it_had_printed(tmp_path, engine):
+    bench = local(home=tmp_path)
+    begun = threading.Event()
+
+    async def hangs() -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    agent = wb.Agent(wb.models.Scripted(["```python\nprint('this far')\nhangs()\n```"]), tools=[hangs], engine=engine, workbench=bench)
+    run = agent.start("go")
+    assert begun.wait(10)
+    run.stop("enough")
+    with pytest.raises(wb.errors.RunStopped):
+        run.result(10)
+    ended = run.entries()[-2]
+    assert (ended.header.name, ended.header.status) == ("task_execute", "CANCELLED")
+    assert run_sync(bench.plane.value(ended.result.output)) == {"prints": "this far\n", "truncated": False}
+    assert run.verify()
+    bench.close()
 
 
 def test_closing_an_agent_stops_its_run(bench):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.notebook.kernel import Kernel
@@ -77,6 +79,30 @@ def test_a_widget_is_left_in_the_cell_since_no_record_can_hold_it(notebook: Kern
     notebook.run("model = scripted('finish(bar())')").done()
     cell = notebook.run("%%agent -m model\ngo").done()
     assert any("application/vnd.jupyter.widget-view+json" in bundle for bundle in cell.displays)
+
+
+def test_what_was_printed_before_the_kernel_was_interrupted_stays(notebook: Kernel) -> None:
+    notebook.run("%%tool\nimport time\ndef slow() -> str:\n    print('the tool, this far')\n    time.sleep(20)\n    return 'slept'").done()
+    notebook.run("model = scripted('print(\"the block, this far\")\\nslow()')").done()
+    notebook.begin("%%agent -m model -o run\ngo")
+    notebook.taken_up()
+    time.sleep(1.5)
+    notebook.manager.interrupt_kernel()
+    (shown,) = notebook.end().displays
+    assert "the tool, this far" in shown["text/html"]
+    assert "the block, this far" in shown["text/html"]
+
+
+def test_an_agent_within_a_tool_prints_into_the_call_of_the_tool(notebook: Kernel) -> None:
+    notebook.run(
+        "%%tool\ndef asks() -> str:\n"
+        "    def says() -> str:\n        print('the inner tool')\n        return 'said'\n"
+        "    return wb.Agent(scripted('finish(says())'), tools=[says]).run('go')"
+    ).done()
+    notebook.run("model = scripted('finish(asks())')").done()
+    cell = notebook.run("%%agent -m model -o run\ngo").done()
+    assert cell.printed == ""
+    assert notebook.value("run.frame('tool_calls').prints[0]") == "the inner tool\n"
 
 
 def test_a_tool_that_fails_leaves_what_it_had_printed(notebook: Kernel) -> None:

@@ -160,6 +160,60 @@ def test_what_a_tool_prints_is_kept_with_its_outcome_whatever_that_is(bench, cap
     assert capsys.readouterr() == ("a node's own\n", "")
 
 
+def test_a_printed_name_that_is_no_text_breaks_nothing(bench):
+    @wb.tool
+    def lists() -> str:
+        print(os.fsdecode(b"caf\xe9.txt"))
+        return "listed"
+
+    async def body(x, ctx):
+        return await ctx.call_tool("lists", {})
+
+    run = wb.start(line(body), workbench=bench, tools=[lists])
+    assert run.result(5) == "listed"
+    assert "caf\\udce9.txt\n" in [e.call.prints for e in run.entries() if e.phase == "outcome"]
+    assert run.verify()
+
+
+def test_a_call_that_is_cut_off_keeps_what_it_had_printed(bench):
+    printed = threading.Event()
+
+    @wb.tool
+    async def hangs() -> str:
+        print("this far")
+        printed.set()
+        await asyncio.sleep(60)
+
+    async def body(x, ctx):
+        await ctx.call_tool("hangs", {})
+
+    run = wb.start(line(body), workbench=bench, tools=[hangs])
+    assert printed.wait(5)
+    run.stop("enough")
+    with pytest.raises(RunStopped):
+        run.result(5)
+    assert [(e.header.status, e.call.prints) for e in run.entries() if e.phase == "outcome"] == [("UNKNOWN", "this far\n")]
+
+
+def test_a_replay_keeps_what_the_calls_that_it_does_not_make_had_printed(bench, capsys):
+    @wb.tool
+    def draws() -> str:
+        print("drawing")
+        printing().show("", Picture("image/png", b"\x89PNG", "<Figure>"))
+        return "drawn"
+
+    async def body(x, ctx):
+        return await ctx.call_tool("draws", {})
+
+    run = wb.start(line(body), workbench=bench, tools=[draws])
+    run.result(5)
+    again = run.replay()
+    again.result(5)
+    kept = [[(e.call.prints, e.call.pictures) for e in each.entries() if e.phase == "outcome"] for each in (run, again)]
+    assert kept[0] == kept[1]
+    assert capsys.readouterr().out == "drawing\n", "once"
+
+
 def test_a_big_picture_is_spilled_like_any_value_and_found_again(bench):
     data = b"\x89PNG\r\n\x1a\n" + bytes(2_000_000)
 

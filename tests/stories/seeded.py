@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import workbench as wb
 from workbench.adapters.memory import MemoryStateStore
@@ -32,7 +33,9 @@ async def double(n: int) -> int:
 
 @wb.tool
 def broken(n: int) -> int:
-    """Fails."""
+    """Fails, and says something that is different each time where warnings and progress go."""
+    print("breaking")
+    print(time.time(), file=sys.stderr)
     raise ValueError({"n": n})
 
 

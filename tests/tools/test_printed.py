@@ -7,13 +7,15 @@ import contextlib
 import contextvars
 import copy
 import io
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from workbench.tools.printed import MOST, PICTURES, Picture, Printed, caught, printing
+from workbench.tools.printed import MOST, PICTURES, Picture, Printed, aside, caught, printing
 
 PNG = Picture("image/png", b"\x89PNG\r\n\x1a\n", "<Figure>")
 
@@ -162,7 +164,7 @@ def test_a_progress_bar_leaves_its_last_state():
 def test_secrets_of_the_call_are_in_neither_its_text_nor_its_pieces():
     pieces: list[str] = []
     call = Printed(alone=True, tell=pieces.append)
-    call.hidden = ("hunter2",)
+    call.hide(["hunter2"])
     with caught(call):
         print("password hunter2")
     assert "hunter2" not in call.text + "".join(pieces)
@@ -183,3 +185,127 @@ def test_what_is_displayed_without_a_picture_is_text():
     call = Printed(alone=True)
     assert call.show("   a  b\n0  1  2")
     assert call.text == "   a  b\n0  1  2\n"
+
+
+def test_what_no_record_can_hold_is_written_out():
+    pieces: list[str] = []
+    call = Printed(alone=True, tell=pieces.append)
+    with caught(call):
+        print(os.fsdecode(b"caf\xe9.txt"))
+    assert call.text == "".join(pieces) == "caf\\udce9.txt\n"
+
+
+def test_a_tool_that_reads_its_own_prints_reads_them_also_while_other_calls_begin_and_end():
+    read = io.StringIO()
+    with caught(Printed(alone=True)), contextlib.redirect_stdout(read):
+        print("before")
+        with caught(Printed(alone=True)):
+            pass
+        print("after")
+    assert read.getvalue() == "before\nafter\n"
+
+
+def test_a_long_line_takes_no_longer_than_many_short_ones():
+    call = Printed(alone=True)
+    call.write("x" * MOST)
+    began = time.process_time()
+    assert call.text == "x" * MOST
+    assert time.process_time() - began < 1, "a backtracking expression takes five seconds"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_what_forked_processes_print_is_printed(capfd):
+    with caught(Printed(alone=True)):
+        child = os.fork()
+        if child == 0:
+            with caught(Printed(alone=False)):
+                pass  # the lock is not its parent's
+            print("child", flush=True)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert "child" in capfd.readouterr().out
+
+
+def test_a_secret_that_the_end_cuts_is_not_shown_in_part():
+    call = Printed(alone=True)
+    call.hide(["SECRET-TOKEN"])
+    call.write("x" * (MOST - 6) + "SECRET-TOKEN")
+    assert "SECRET" not in call.text
+
+
+def test_a_secret_in_two_pieces_is_told_in_none():
+    pieces: list[str] = []
+    call = Printed(alone=True, tell=pieces.append)
+    call.hide(["hunter2-too", "hunter2"])
+    for text in ("it is hun", "ter2", "-too", " and hu", "man\n"):
+        call.write(text)
+    assert pieces == ["it is ", "*" * 10, "-too", " and ", "human\n"]
+
+
+def test_a_pictures_words_hold_no_secret():
+    call = Printed(alone=True)
+    call.hide(["hunter2"])
+    call.show("", PNG._replace(text="<Client hunter2>"))
+    assert call.pictures[0].text == "<Client **********>"
+
+
+def test_a_stream_that_a_tool_puts_above_ours_for_good_doubles_nothing(capsys):
+    class Tee:
+        def __init__(self, below):
+            self.below = below
+
+        def write(self, text):
+            return self.below.write(text)
+
+    old, second = sys.stdout, Printed(alone=False)
+    try:
+        with caught(Printed(alone=True)):
+            sys.stdout = Tee(sys.stdout)
+        with caught(second):
+            print("once")
+    finally:
+        sys.stdout = old
+    assert (second.text, capsys.readouterr().out) == ("once\n", "once\n")
+
+
+def test_a_call_that_is_shown_has_what_calls_within_it_print_that_are_not():
+    outer, inner, shown = Printed(alone=True), Printed(alone=False), Printed(alone=True)
+    with caught(outer), caught(inner):
+        print("within")
+        inner.show("", PNG)
+        with caught(shown):
+            print("shown elsewhere")
+    assert (outer.text, inner.text, shown.text) == ("within\n", "within\n", "shown elsewhere\n")
+    assert outer.pictures == inner.pictures == (PNG,)
+
+
+def test_what_is_said_aside_is_no_calls(capsys):
+    call = Printed(alone=True)
+    with caught(call):
+        with aside():
+            print("the workbench")
+        print("the tool")
+    assert (call.text, capsys.readouterr().out) == ("the tool\n", "the workbench\n")
+
+
+def test_standard_error_is_left_alone_where_that_is_asked(capsys):
+    call = Printed(alone=True, errors=False)
+    with caught(call):
+        print("19.8 it/s", file=sys.stderr)
+        print("done")
+    assert (call.text, capsys.readouterr().err) == ("done\n", "19.8 it/s\n")
+
+
+def test_pictures_beyond_those_kept_are_counted():
+    call = Printed(alone=True)
+    for _ in range(PICTURES + 3):
+        call.show("", PNG)
+    assert call.text == "\n… 3 more pictures were displayed"
+
+
+def test_our_streams_are_text_streams():
+    with contextlib.redirect_stdout(io.StringIO()) as below, caught(Printed(alone=True)):
+        assert isinstance(sys.stdout, io.TextIOBase)
+        with sys.stdout:
+            pass
+        assert below.closed

@@ -13,6 +13,7 @@ a reply asks for, what a result means, whether any turns are left.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from workbench.runtime.context import TaskContext
 from workbench.runtime.pieces import Pieces
 from workbench.sandbox import clock
 from workbench.sandbox.box import Sandbox
-from workbench.sandbox.engine import ProgramEnd
+from workbench.sandbox.engine import Output, ProgramEnd
 from workbench.schemas import AnswerSchema
 from workbench.tools.recorded import recorded_call
 from workbench.tools.tool import Tool
@@ -135,7 +136,12 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
     session = resources.stream.session
     program = _Program(resources.tools, ctx)
     finishers = [name for name, tool in resources.tools.items() if tool.finish]
-    pieces = Pieces(lambda text: ctx.emit("print", text=text))
+    pieces, said = Pieces(lambda text: ctx.emit("print", text=text)), Output(session.limits.max_output)
+
+    def tell(text: str) -> None:
+        said.add(text)
+        pieces.add(text)
+
     try:
         result = await session.run(
             value["code"],
@@ -144,8 +150,11 @@ async def task_execute(value: dict[str, Any], ctx: TaskContext) -> dict[str, Any
             finishers=finishers,
             system=program.system,
             recorded=lambda name, args, kwargs: recorded_call(resources.tools.get(name), args, kwargs),
-            on_text=pieces.add,
+            on_text=tell,
         )
+    except asyncio.CancelledError:
+        ctx.leave({"prints": said.text, "truncated": said.truncated})
+        raise
     finally:
         pieces.close()
         ctx.link_sandbox(resources.stream.sandbox_id, session.block_no - 1)

@@ -40,7 +40,7 @@ def together(begins: list[Begin], limit: int, progress: bool | None) -> list[Out
     """Begin these runs, so many at a time, and block until all have ended, or have come to wait for a person, who may be the one that is
     blocked. An interrupt stops them."""
     done: list[int] = []
-    work = run_sync(_begun(_all(begins, _checked(limit), done, waits=False)))
+    work = run_sync(_begun(begins, _checked(limit), done))
     try:
         with _bar(len(begins), progress) as told:
             while not work.done():
@@ -66,8 +66,8 @@ async def atogether(begins: list[Begin], limit: int, progress: bool | None) -> l
         work.cancel()
 
 
-async def _begun(work: Coroutine[Any, Any, list[Outcome]]) -> asyncio.Task[list[Outcome]]:
-    return asyncio.create_task(work)
+async def _begun(begins: list[Begin], limit: int, done: list[int]) -> asyncio.Task[list[Outcome]]:
+    return asyncio.create_task(_all(begins, limit, done, waits=False))
 
 
 async def _a_moment_of(work: asyncio.Task[list[Outcome]]) -> None:

@@ -70,6 +70,8 @@ def _interruptible(fn: Callable[..., Any]) -> Callable[..., Any]:
         if not main_thread.here():
             return fn(*args, **kwargs)
         before = signal.getsignal(signal.SIGINT)
+        if before is None:  # it was not set by Python, which could not put it back
+            return fn(*args, **kwargs)
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if callable(before):

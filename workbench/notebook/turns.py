@@ -26,6 +26,8 @@ class Turns:
         error = entry.result.error if entry.result is not None else None
         if error is not None and error.code == SUPERSEDED:
             step.set(version, note=self._texts.optional(f"Its outcome no longer counts: {error.message}.", step))
+        left = fields_of(entry.result.output if entry.result is not None else None)
+        step.set(version, prints=self._texts.optional(left.get("prints"), step))
         step.cut_off()
         step.end(version, now, badge)
 

@@ -31,6 +31,9 @@ from workbench.record.envelope import (
 from workbench.record.state import RunState
 from workbench.record.state import apply as apply_to_state
 
+PICTURES = 10
+"""How many pictures of one call are drawn; a call keeps no more, but a record may say anything."""
+
 CALLS = 100
 """How many calls of one step are listed; the rest are counted."""
 
@@ -332,7 +335,7 @@ class RunView:
         item.set(
             self.version,
             prints=self._texts.optional(call.prints, step),
-            pictures=[self._texts.picture(picture) for picture in call.pictures],
+            pictures=[self._texts.picture(picture) for picture in call.pictures[:PICTURES]],
             result=None if call.error else self._texts.payload(call.result, step),
             table=None if call.error else self._texts.table(call.result, step),
             error=self._texts.problem(call.error, step),

@@ -120,13 +120,17 @@ class Calls:
         pieces = Pieces(
             lambda text: life.plane.bus.publish(RUN_TOPIC, life.journal.lifetime_id, {"type": "print", "exec_id": call_id, "text": text})
         )
-        printed = Printed(alone=life.hushed, tell=pieces.add)
+        # In the test profile the same seed gives the same bytes; what goes to standard error is warnings and progress, with times in it.
+        printed = Printed(alone=life.hushed, tell=pieces.add, errors=not life.binding.tools.inline)
         outcome: dict[str, Any]
         try:
             with caught(printed):
                 value = await perform()
             outcome = {"result": await life.plane.payload(value)}
         except StoreError:
+            raise
+        except asyncio.CancelledError:
+            life.left[call_id] = printed
             raise
         except ToolError as error:
             outcome = {"error": error_info(error)}
@@ -138,9 +142,9 @@ class Calls:
             # They mean "stop", whether a person or the tool itself says so; were they to reach the loop, it would end with them.
             life.stop(f"the tool {call.tool!r} raised {type(error).__name__}")
             outcome = {"error": ErrorInfo(code="stopped", message="the tool stopped the run", type=type(error).__name__)}
-        pieces.close()
-        shown = {"prints": printed.text, "pictures": tuple([await life.plane.payload(picture._asdict()) for picture in printed.pictures])}
-        return await self._finish(call_id, call.model_copy(update=outcome | shown), life.clock.monotonic() - started)
+        finally:
+            pieces.close()
+        return await self._finish(call_id, call.model_copy(update=outcome | await _said(life, printed)), life.clock.monotonic() - started)
 
     async def _finish(self, call_id: str, call: ToolCall, seconds: float) -> Any:
         """Record the outcome and hand it on. It is stored in the background, since any later durable entry of the run implies it; where the
@@ -203,7 +207,8 @@ class Calls:
 async def leave_open_calls(life: Lifetime, exec_id: str, why: str) -> None:
     """Say of every call that an execution leaves in flight that its outcome is unknown."""
     for call in [call for call in life.state.open_calls.values() if call.exec_id == exec_id]:
-        intent = await life.entry(call.seq)
+        intent, printed = await life.entry(call.seq), life.left.pop(call.call_id, None)
+        said = await _said(life, printed) if printed is not None else {}
         if call.call_id not in life.state.open_calls:
             continue  # its outcome came meanwhile
         assert isinstance(intent, ToolCallEntry)
@@ -212,8 +217,13 @@ async def leave_open_calls(life: Lifetime, exec_id: str, why: str) -> None:
             phase="outcome",
             header=life.header(call.call_id, call.tool, "UNKNOWN"),
             links=intent.links,
-            call=intent.call.model_copy(update={"error": ErrorInfo(code="outcome_unknown", message=why)}),
+            call=intent.call.model_copy(update=said | {"error": ErrorInfo(code="outcome_unknown", message=why)}),
         )
+
+
+async def _said(life: Lifetime, printed: Printed) -> dict[str, Any]:
+    """What the record keeps of what a call printed."""
+    return {"prints": printed.text, "pictures": tuple([await life.plane.payload(picture._asdict()) for picture in printed.pictures])}
 
 
 def tool_error(info: ErrorInfo) -> ToolError:

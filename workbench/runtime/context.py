@@ -177,6 +177,10 @@ class TaskContext:
         """Store what a stream of its own (a sandbox session's) has gained, in one transaction with this Task's result."""
         await stream.write_new(self._life)
 
+    def leave(self, value: Any) -> None:
+        """Say what there is of the output, for a Task that is being cancelled: it stands in the entry that says so."""
+        self._life.left[self.exec_id] = value
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Send an ephemeral piece (tokens, output as it comes) to whoever watches. It is not stored."""
         self._life.plane.bus.publish(RUN_TOPIC, self.lifetime_id, {"type": kind, "exec_id": self.exec_id, **fields})

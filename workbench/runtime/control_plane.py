@@ -232,7 +232,10 @@ def _dispatch_again(life: Lifetime, command: Retry) -> TaskRef:
 async def _write_cancelled(life: Lifetime, ref: TaskRef, *, code: str, message: str) -> None:
     await leave_open_calls(life, ref.exec_id, "the run was stopped during the call; it may have happened")
     header = life.header(ref.exec_id, ref.name, "CANCELLED", attempt=ref.attempt, iteration_idx=ref.iteration_idx, branch_path=ref.branch)
-    life.write(TaskExecution, phase="finished", header=header, result=TaskResult(error=ErrorInfo(code=code, message=message)))
+    left = life.left.pop(ref.exec_id, None)
+    output = None if left is None else await life.plane.payload(left)
+    result = TaskResult(output=output, error=ErrorInfo(code=code, message=message))
+    life.write(TaskExecution, phase="finished", header=header, result=result)
 
 
 async def _output(life: Lifetime, command: Complete) -> Payload | None:

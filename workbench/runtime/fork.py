@@ -35,6 +35,7 @@ from workbench.runtime.choice import plan_result
 from workbench.runtime.data_plane import DataPlane
 from workbench.runtime.decide import illegal_route
 from workbench.tools.executor import ToolExecutor
+from workbench.tools.printed import Picture, printing
 from workbench.tools.recorded import recorded_args
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ async def _hash_at(plane: DataPlane, lifetime_id: str, seq: int) -> str:
 class _Answering(ToolExecutor):
     """Tools whose recorded calls are answered from a record: the first call with the same arguments by the first recorded, and so on."""
 
-    def __init__(self, live: ToolExecutor, recorded: Mapping[tuple[str, str], deque[tuple[ToolCall, Any]]]) -> None:
+    def __init__(self, live: ToolExecutor, recorded: Mapping[tuple[str, str], deque[tuple[ToolCall, Any, list[Any]]]]) -> None:
         super().__init__(live.tools.values(), live.timeout, inline=live.inline)
         self._recorded = recorded
 
@@ -247,7 +248,11 @@ class _Answering(ToolExecutor):
         left = self._recorded.get((name, digest(recorded_args(self.tools.get(name), args))))
         if not left:
             return await super().call(name, args, approved=approved)
-        call, value = left.popleft()
+        call, value, pictures = left.popleft()
+        if (now := printing()) is not None:
+            now.write(call.prints)
+            for picture in pictures:
+                now.show("", Picture(**picture))
         if call.error is not None:
             raise tool_error(call.error)
         return value
@@ -255,9 +260,10 @@ class _Answering(ToolExecutor):
 
 async def answering(plane: DataPlane, tools: ToolExecutor, entries: Iterable[AnyEntry]) -> ToolExecutor:
     """These tools, answering from the record whatever it has an answer to."""
-    recorded: dict[tuple[str, str], deque[tuple[ToolCall, Any]]] = {}
+    recorded: dict[tuple[str, str], deque[tuple[ToolCall, Any, list[Any]]]] = {}
     for entry in entries:
         if isinstance(entry, ToolCallEntry) and entry.phase == "outcome" and entry.header.status != "UNKNOWN":
             key = (entry.call.tool, digest(await plane.value(entry.call.args)))
-            recorded.setdefault(key, deque()).append((entry.call, await plane.value(entry.call.result)))
+            pictures = [await plane.value(picture) for picture in entry.call.pictures]
+            recorded.setdefault(key, deque()).append((entry.call, await plane.value(entry.call.result), pictures))
     return _Answering(tools, recorded)

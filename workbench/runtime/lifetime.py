@@ -96,6 +96,8 @@ class Lifetime:
         """Where the run's synchronous nodes run; made when one is first needed."""
         self.forked = False
         """Whether what is in flight at the beginning comes from a fork's original: then no crash has cut it off."""
+        self.left: dict[str, Any] = {}
+        """What an execution or call that was cancelled leaves for its last entry, by its id."""
         self.hushed = False
         """Whether somebody is shown what its tools print, so that it need not be printed here too."""
         self.stop_reason: str | None = None

@@ -25,7 +25,6 @@ from types import MappingProxyType
 from typing import Any
 
 import stamina
-from pydantic import Secret, SecretBytes, SecretStr
 
 from workbench import main_thread
 from workbench.errors import (
@@ -44,8 +43,8 @@ from workbench.raised import HIDDEN, trace
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
-from workbench.tools.printed import printing, surroundings
-from workbench.tools.recorded import recorded_args
+from workbench.tools.printed import aside, printing, surroundings
+from workbench.tools.recorded import recorded_args, secret_texts
 from workbench.tools.thread import Outcome, ToolThread, outcome_of
 from workbench.tools.tool import Tool, is_async
 from workbench.tools.validation import check_result, validate_arguments
@@ -124,15 +123,15 @@ class ToolExecutor:
             ToolOutputInvalid: it ran, but its value has no faithful form.
         """
         started = time.perf_counter()
-        logger.info("tool started", extra={"tool_name": name})
+        _log("tool started", name)
         try:
             value = await self._call(name, args, approved)
         except BaseException as error:
             duration = round((time.perf_counter() - started) * 1000, 3)
             code = error.code if isinstance(error, ToolError) else type(error).__name__
-            logger.info("tool failed", extra={"tool_name": name, "error_code": code, "duration_ms": duration})
+            _log("tool failed", name, error_code=code, duration_ms=duration)
             raise
-        logger.info("tool finished", extra={"tool_name": name, "duration_ms": round((time.perf_counter() - started) * 1000, 3)})
+        _log("tool finished", name, duration_ms=round((time.perf_counter() - started) * 1000, 3))
         return value
 
     async def execute(
@@ -176,12 +175,15 @@ class ToolExecutor:
             given = dict(args)
         except Exception as error:
             raise ToolInputInvalid(f"{tool.signature}: the arguments cannot be read, {type(error).__name__}") from error
+        if (call := printing()) is not None:
+            unread = [given[name] for name in tool.secrets if name in given]
+            call.hide(secret_texts(unread, bare=True))  # validators may print too
         ready = validate_arguments(tool, tool.bind((), given))
         if not approved and tool.asks(given):
             raise ToolDenied(f"{tool.name} needs a person's approval, and outside a run nobody is asked; have an agent or a graph call it")
-        hidden = secrets(ready)
+        hidden = secret_texts([*ready[0], *ready[1].values()])
         if (call := printing()) is not None:
-            call.hidden = hidden
+            call.hide(hidden)
         value = await self._attempts(tool, ready, hidden)
         try:
             result = plain(value)
@@ -312,7 +314,7 @@ class ToolExecutor:
 
     def _count_abandoned(self, tool: Tool) -> None:
         self.abandoned += 1
-        logger.warning("tool abandoned: it could not be stopped and may still be running", extra={"tool_name": tool.name})
+        _log("tool abandoned: it could not be stopped and may still be running", tool.name, logging.WARNING)
 
 
 def error_info(error: Exception) -> ErrorInfo:
@@ -335,27 +337,6 @@ def safe_text(error: BaseException, hidden: Iterable[str]) -> str:
     for secret in hidden:
         text = text.replace(secret, HIDDEN)
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}… ({len(text):,} characters)"
-
-
-def secrets(ready: _Ready) -> tuple[str, ...]:
-    """The texts of all secrets among the arguments, the longest first so that none hides a part of another."""
-    found: set[str] = set()
-    waiting: list[Any] = [*ready[0], *ready[1].values()]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, SecretStr):
-            found.add(value.get_secret_value())
-        elif isinstance(value, SecretBytes):
-            found.add(value.get_secret_value().decode("utf-8", "replace"))
-        elif isinstance(value, Secret):
-            found.add(str(value.get_secret_value()))
-        elif isinstance(value, Mapping):
-            waiting.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            waiting.extend(value)
-        elif hasattr(type(value), "model_fields"):
-            waiting.extend(vars(value).values())
-    return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
 def _retry_wait(tool: Tool, failure: Exception) -> bool | float:
@@ -383,6 +364,11 @@ def _not_begun(tool: Tool, limit: float) -> ToolError:
         f'{tool.name} runs in the main thread (on="main"), which did not come to it within {limit:g} s; nothing was run. '
         "Let the main thread wait for the run: await run, run.result() or agent.run()"
     )
+
+
+def _log(message: str, tool: str, level: int = logging.INFO, **about: Any) -> None:
+    with aside():  # a handler may write to the stream that the tool prints to
+        logger.log(level, message, extra={"tool_name": tool, **about})
 
 
 def _called(tool: Tool, ready: _Ready) -> Any:

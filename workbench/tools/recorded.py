@@ -5,8 +5,10 @@ A secret is what goes to a parameter whose annotation holds a SecretStr, SecretB
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic import Secret, SecretBytes, SecretStr
 
 from workbench.errors import ToolInputInvalid
 from workbench.tools.annotations import SECRETS
@@ -36,6 +38,30 @@ def recorded_call(tool: Tool | None, args: tuple[Any, ...], kwargs: dict[str, An
 def with_secrets(decided: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments that a person has looked at, and maybe changed, with the secrets that were not shown."""
     return {name: given[name] if name in given and value == _reference(name) else value for name, value in decided.items()}
+
+
+def secret_texts(values: Iterable[Any], *, bare: bool = False) -> tuple[str, ...]:
+    """The texts of all secrets in some values, the longest first so that none hides a part of another. `bare` says that the values have not
+    been read yet, so that any text in them may be one."""
+    found: set[str] = set()
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and bare:
+            found.add(value)
+        elif isinstance(value, SecretStr):
+            found.add(value.get_secret_value())
+        elif isinstance(value, SecretBytes):
+            found.add(value.get_secret_value().decode("utf-8", "replace"))
+        elif isinstance(value, Secret):
+            found.add(str(value.get_secret_value()))
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif hasattr(type(value), "model_fields"):
+            waiting.extend(vars(value).values())
+    return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
 def _recorded(name: str, value: Any, secret: bool) -> Any:
