@@ -34,7 +34,6 @@ async def double(n: int) -> int:
 @wb.tool
 def broken(n: int) -> int:
     """Fails, and says something that is different each time where warnings and progress go."""
-    print("breaking")
     print(time.time(), file=sys.stderr)
     raise ValueError({"n": n})
 
