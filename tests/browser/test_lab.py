@@ -208,3 +208,53 @@ def test_a_page_that_is_loaded_again_can_still_interrupt(lab: Lab, browser: Brow
         notebook.run_cell(2)
         notebook.done(2)
         assert "".join(notebook.outputs(2)[0]["text"]) == "17 aborted True\n"
+
+
+LOOKED_AT = """%%tool
+import time
+from pathlib import Path
+import matplotlib.pyplot as plt
+
+def plot(title: str) -> str:
+    for day in range(1, 6):
+        print(f"day {day} of 5 read")
+    while not Path("go on").exists():
+        time.sleep(0.05)
+    plt.figure(figsize=(5, 2))
+    plt.plot([187.2, 188.0, 186.1, 188.8, 189.5])
+    plt.title(title)
+    return "drawn"
+"""
+
+PLOTTING = '''model = wb.models.Scripted(["""I will plot the week.
+
+```python
+print("plotting")
+finish(plot(title="AAPL"))
+```"""])'''
+
+
+def test_what_code_and_tools_print_is_seen_while_they_do_and_their_plot_stays(lab: Lab, browser: Browser) -> None:
+    lab.write("work.ipynb", SETUP, LOOKED_AT, PLOTTING, "%%agent -m model -o run\nPlot the week")
+    with opened(lab, browser, "work.ipynb") as notebook:
+        for cell in range(3):
+            notebook.run_cell(cell)
+            notebook.done(cell)
+        notebook.run_cell(3)
+        view = notebook.page.locator(".wb-run")
+        expect(view.locator(".calls .said pre")).to_contain_text("day 5 of 5 read", timeout=30_000)
+        expect(view).to_contain_text("plotting")
+        view.locator(".calls .said").scroll_into_view_if_needed()
+        notebook.shot("prints-live-light")
+        (lab.root / "go on").write_text("")
+        notebook.done(3)
+        (shown,) = notebook.outputs(3)
+        assert "application/vnd.workbench.run+json" in shown["data"], "and nothing else is in the cell"
+        for theme in ("JupyterLab Light", "JupyterLab Dark"):
+            notebook.theme(theme)
+            notebook.page.locator(".jp-Cell section details").last.evaluate("(each) => (each.open = true)")
+            plot = notebook.page.locator(".jp-Cell section .calls img")
+            expect(plot).to_be_visible()
+            assert plot.evaluate("(img) => img.naturalWidth") > 300
+            plot.scroll_into_view_if_needed()
+            notebook.shot(f"prints-static-{theme.split()[1].lower()}")
