@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +82,18 @@ def test_a_widget_is_left_in_the_cell_since_no_record_can_hold_it(notebook: Kern
     assert any("application/vnd.jupyter.widget-view+json" in bundle for bundle in cell.displays)
 
 
-def test_what_was_printed_before_the_kernel_was_interrupted_stays(notebook: Kernel) -> None:
-    notebook.run("%%tool\nimport time\ndef slow() -> str:\n    print('the tool, this far')\n    time.sleep(20)\n    return 'slept'").done()
+def test_what_was_printed_before_the_kernel_was_interrupted_stays(notebook: Kernel, tmp_path: Path) -> None:
+    at_it = tmp_path / "at it"
+    notebook.run(
+        "%%tool\nimport time\nfrom pathlib import Path\n"
+        f"def slow() -> str:\n    print('the tool, this far')\n    Path({str(at_it)!r}).touch()\n    time.sleep(20)\n    return 'slept'"
+    ).done()
     notebook.run("model = scripted('print(\"the block, this far\")\\nslow()')").done()
     notebook.begin("%%agent -m model -o run\ngo")
-    notebook.taken_up()
-    time.sleep(1.5)
+    deadline = time.monotonic() + 20
+    while not at_it.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     notebook.manager.interrupt_kernel()
     (shown,) = notebook.end().displays
     assert "the tool, this far" in shown["text/html"]

@@ -13,6 +13,7 @@ thread.py       the one thread in which synchronous tools run
 
 from workbench.tools.executor import ToolExecutor
 from workbench.tools.info import ToolInfo
-from workbench.tools.tool import Parameter, Tool, tool
+from workbench.tools.parameters import Parameter
+from workbench.tools.tool import Tool, tool
 
 __all__ = ["Parameter", "Tool", "ToolExecutor", "ToolInfo", "tool"]

@@ -43,10 +43,11 @@ from workbench.raised import HIDDEN, trace
 from workbench.record import codec
 from workbench.record.values import ErrorInfo, Payload, ToolCall, make_id
 from workbench.tools.info import ToolInfo
+from workbench.tools.parameters import is_async
 from workbench.tools.printed import aside, printing, surroundings
 from workbench.tools.recorded import recorded_args, secret_texts
 from workbench.tools.thread import Outcome, ToolThread, outcome_of
-from workbench.tools.tool import Tool, is_async
+from workbench.tools.tool import Tool
 from workbench.tools.validation import check_result, validate_arguments
 from workbench.tools.values import plain
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from workbench.errors import UserError
 from workbench.tools.annotations import type_text
-from workbench.tools.tool import REQUIRED, Approval, On, Parameter, Tool, build_input_model
+from workbench.tools.parameters import REQUIRED, Parameter, build_input_model
+from workbench.tools.tool import Approval, On, Tool
 
 _TYPES: dict[str, Any] = {
     "str": str,

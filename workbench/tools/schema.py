@@ -10,7 +10,8 @@ from typing import Any
 
 from workbench.tools.annotations import fields_text
 from workbench.tools.docstrings import argument_texts
-from workbench.tools.tool import REQUIRED, Parameter, Tool
+from workbench.tools.parameters import REQUIRED, Parameter
+from workbench.tools.tool import Tool
 
 
 def stub(tool: Tool) -> str:

@@ -16,7 +16,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from workbench.errors import ToolInputInvalid, ToolOutputInvalid
 from workbench.tools.annotations import type_text
-from workbench.tools.tool import REQUIRED, Tool
+from workbench.tools.parameters import REQUIRED
+from workbench.tools.tool import Tool
 
 
 def validate_arguments(tool: Tool, given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
