@@ -68,7 +68,8 @@ def test_an_agent_of_ones_own_gets_the_main_thread_too(ready: Kernel) -> None:
 
 def test_a_cell_that_computes_for_too_long_keeps_it_from_being_run(ready: Kernel) -> None:
     ready.run(
-        "def busy_until_its_end():\n    end = time.monotonic() + 20\n    while run.live and time.monotonic() < end:\n        time.sleep(0.05)"
+        "def busy_until_its_end():\n    end = time.monotonic() + 20\n"
+        "    while run.live and time.monotonic() < end:\n        time.sleep(0.05)"
     ).done()
     ready.run("ran = []\ndef count() -> int:\n    ran.append(1)").done()
     ready.run("model = scripted('try:\\n    count()\\nexcept Exception as error:\\n    finish(str(error))')").done()
